@@ -1,0 +1,87 @@
+"""Python client of Terraloom, a server that streams a generated Earth as glTF tiles around moving viewpoints.
+
+    import terraloom
+
+    with terraloom.connect("127.0.0.1:50051") as client:
+        view = terraloom.View(longitude=7.66, latitude=45.98, height=5000.0, velocity=(120.0, 0.0, 0.0))
+        with client.stream(view) as stream:
+            for tile in stream:
+                print(tile.id, tile.mesh().positions.shape, stream.counters.latency(0.95))
+
+Names are loaded on first use: `import terraloom` takes milliseconds and loads neither gRPC nor numpy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from terraloom._async_client import AsyncClient
+    from terraloom._async_stream import AsyncStream
+    from terraloom._barrier import Region
+    from terraloom._client import Client, Stream, connect
+    from terraloom._counters import Counters
+    from terraloom._glb import Mesh
+    from terraloom._heights import HeightGrid
+    from terraloom._options import ContentOptions, Credit, Radius, ScreenSpaceError, StreamOptions
+    from terraloom._tile import Event, Failed, Removed, Tile, TileId, VisibleChange
+    from terraloom._view import Camera, View, Waypoint
+
+_MODULE_OF = {
+    "AsyncClient": "_async_client",
+    "AsyncStream": "_async_stream",
+    "Camera": "_view",
+    "Client": "_client",
+    "ContentOptions": "_options",
+    "Counters": "_counters",
+    "Credit": "_options",
+    "Event": "_tile",
+    "Failed": "_tile",
+    "HeightGrid": "_heights",
+    "Mesh": "_glb",
+    "Radius": "_options",
+    "Region": "_barrier",
+    "Removed": "_tile",
+    "ScreenSpaceError": "_options",
+    "Stream": "_client",
+    "StreamOptions": "_options",
+    "Tile": "_tile",
+    "TileId": "_tile",
+    "View": "_view",
+    "VisibleChange": "_tile",
+    "Waypoint": "_view",
+    "connect": "_client",
+}
+
+__all__ = [
+    "AsyncClient",
+    "AsyncStream",
+    "Camera",
+    "Client",
+    "ContentOptions",
+    "Counters",
+    "Credit",
+    "Event",
+    "Failed",
+    "HeightGrid",
+    "Mesh",
+    "Radius",
+    "Region",
+    "Removed",
+    "ScreenSpaceError",
+    "Stream",
+    "StreamOptions",
+    "Tile",
+    "TileId",
+    "View",
+    "VisibleChange",
+    "Waypoint",
+    "connect",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the module behind a public name on its first use (PEP 562)."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'terraloom' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"terraloom.{_MODULE_OF[name]}"), name)
+    return value

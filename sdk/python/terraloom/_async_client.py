@@ -1,0 +1,149 @@
+"""The client, for asyncio; `terraloom.Client` is the same for everyone else."""
+
+import asyncio
+import time
+from functools import cache
+from importlib.metadata import version
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import grpc
+
+from terraloom._async_stream import AsyncStream
+from terraloom._barrier import Region, barrier_message
+from terraloom._encoding import encoded
+from terraloom._heights import HeightGrid, height_grid_from_message, sampling_message
+from terraloom._options import ContentOptions, StreamOptions, Surface
+from terraloom._status import translated_errors
+from terraloom._tile import Tile, TileId, tile_from_message
+from terraloom._view import View
+from terraloom.errors import DeadlineExceededError, UnavailableError
+from terraloom.v1 import terraloom_pb2 as pb
+from terraloom.v1.terraloom_pb2_grpc import TerraloomStub
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    from terraloom.v1.terraloom_pb2_grpc import TerraloomAsyncStub  # exists for type checkers only
+
+LARGEST_MESSAGE = 64 << 20
+"""Bytes; gRPC's own limit of 4 MiB is below a finely meshed tile with a lossless texture."""
+CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+    ("grpc.use_local_subchannel_pool", 1),  # one connection per client, so that one client's bulk does not delay another's urgent tile
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.keepalive_time_ms", 30_000),  # a server that vanished without a word ends calls with UNAVAILABLE
+    ("grpc.keepalive_timeout_ms", 20_000),
+)
+
+
+@cache
+def _client_name() -> str:
+    return f"terraloom-python {version('terraloom')}"
+
+
+class AsyncClient:
+    """A connection to the server at `target` ("host:port") and one of its worlds; an async context manager.
+
+    `world` "" is the server's default. Connecting is lazy: the first call does it. All calls raise the errors of `terraloom.errors`;
+    `timeout` is in seconds, None waits as long as it takes.
+    """
+
+    def __init__(self, target: str, world: str = "", seed: int = 0) -> None:
+        self.target = target
+        with encoded({"world": world, "seed": seed}):
+            self._world = pb.WorldId(name=world, seed=seed)
+        self._channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+        self._stub: TerraloomAsyncStub = TerraloomStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End all calls and the connection."""
+        await self._channel.close(grace=None)
+
+    async def wait_ready(self, timeout: float = 30.0) -> pb.DescribeResponse:
+        """Wait until the server answers for the world; returns its description. Raises `UnavailableError` after `timeout` seconds."""
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                with translated_errors(self.target):
+                    request = pb.DescribeRequest(world=self._world)
+                    return await self._stub.Describe(request, timeout=end - time.monotonic(), wait_for_ready=True)
+            except (UnavailableError, DeadlineExceededError) as error:
+                if time.monotonic() >= end:
+                    raise UnavailableError(f"{self.target} is not ready after {timeout:g} s") from error
+                await asyncio.sleep(0.05)
+
+    async def describe(self, timeout: float | None = None) -> pb.DescribeResponse:
+        """The world, and the server's defaults and limits."""
+        with translated_errors(self.target):
+            return await self._stub.Describe(pb.DescribeRequest(world=self._world), timeout=timeout)
+
+    async def worlds(self, timeout: float | None = None) -> list[pb.WorldInfo]:
+        """All worlds of the server, its default first."""
+        with translated_errors(self.target):
+            return list((await self._stub.ListWorlds(pb.ListWorldsRequest(), timeout=timeout)).worlds)
+
+    async def get_tile(self, z: int, x: int, y: int, content: ContentOptions = ContentOptions(), timeout: float | None = None) -> Tile:
+        """One tile, generated if need be; raises `InvalidArgumentError` for an address outside the world."""
+        tile = TileId(z, x, y)
+        with encoded((tile, content)):
+            request = pb.GetTileRequest(world=self._world, id=tile.message(), content=content.message())
+        with translated_errors(self.target):
+            return tile_from_message(await self._stub.GetTile(request, timeout=timeout))
+
+    async def get_height_grid(
+        self, z: int, x: int, y: int, surface: Surface = "ground_or_water", timeout: float | None = None
+    ) -> HeightGrid:
+        """The heights of one tile for physics, generated if need be; raises `InvalidArgumentError` for an address outside the world."""
+        tile, content = TileId(z, x, y), ContentOptions(surface=surface)
+        with encoded(tile):
+            request = pb.GetTileRequest(world=self._world, id=tile.message(), content=content.message(), height_grid=True)
+        with translated_errors(self.target):
+            return height_grid_from_message(await self._stub.GetTile(request, timeout=timeout))
+
+    async def sample_heights(
+        self,
+        points: "ArrayLike",
+        level: int | None = None,
+        surface: Surface = "ground_or_water",
+        timeout: float | None = None,
+    ) -> "NDArray[np.float64]":
+        """Heights in metres above mean sea level, shape (n,), of `points` (longitude, latitude) in degrees, shape (n, 2).
+
+        They are those of the world's tiles of `level` (None: its finest), generated if need be: at the samples of a tile's height grid
+        they equal it, between them they are bilinear. Raises `InvalidArgumentError` for another shape, for what is not a place, and
+        for more points than `describe().max_sample_points`.
+        """
+        import numpy as np
+
+        request = sampling_message(points, self._world, level, surface)
+        with translated_errors(self.target):
+            return np.array((await self._stub.SampleHeights(request, timeout=timeout)).height, dtype=np.float64)
+
+    async def barrier(
+        self, where: Region | View | str, options: StreamOptions = StreamOptions(), deadline: float = 0.0, timeout: float | None = None
+    ) -> pb.BarrierResponse:
+        """Wait until all tiles of a region are generated, or all that `options` select from a view, or a session (its id) from its newest.
+
+        After `deadline` seconds (0: never) the answer is what is ready then, with `complete` false. Of `options`, a region takes
+        `content` alone and a session nothing: it has its own.
+        """
+        with encoded({"where": where, "options": options, "deadline": deadline}):
+            request = barrier_message(where, options, self._world, deadline)
+        with translated_errors(self.target):
+            return await self._stub.Barrier(request, timeout=timeout)
+
+    def stream(self, view: View, options: StreamOptions = StreamOptions()) -> AsyncStream:
+        """A stream of what a viewpoint needs, from `view` on; enter it to start."""
+        with encoded(options):
+            opening = options.message(self._world, _client_name())
+        return AsyncStream(self._stub, self.target, opening, view)

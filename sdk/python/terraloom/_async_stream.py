@@ -1,0 +1,240 @@
+"""One viewpoint's stream: views up, tiles down, credit returned as the consumer takes what came."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from terraloom._counters import Counters
+from terraloom._encoding import encoded
+from terraloom._status import error_from_detail, translated_errors
+from terraloom._tile import Event, Failed, Removed, Tile, TileId, VisibleChange, tile_from_message, tile_id
+from terraloom._view import View
+from terraloom.errors import DeadlineExceededError, FailedPreconditionError, TerraloomError, UnavailableError
+from terraloom.v1 import terraloom_pb2 as pb
+
+if TYPE_CHECKING:
+    from terraloom.v1.terraloom_pb2_grpc import TerraloomAsyncStub  # exists for type checkers only
+
+VIEWS_REMEMBERED = 4096
+"""Views whose time is kept to tell latencies; at 60 views a second a bit over a minute."""
+
+
+class AsyncStream:
+    """An async context manager and an async iterator over the tiles that a moving viewpoint needs.
+
+    A tile counts as applied, and its credit returns to the server, when the consumer comes back for the next one; a consumer that
+    stalls stops the server at the credit window. `session` is the server's answer with all defaults filled in, `counters` counts, and
+    `visible`, `held` and `complete` follow the events taken. Ends by raising the server's error, or after `close`.
+    """
+
+    def __init__(self, stub: "TerraloomAsyncStub", target: str, opening: pb.OpenSessionRequest, view: View) -> None:
+        self.counters = Counters()
+        self.session = pb.SessionOpened()
+        self.visible: set[TileId] = set()
+        self.held: dict[TileId, bytes] = {tile_id(held.id): held.content_hash for held in opening.have}
+        self._stub, self._target, self._opening = stub, target, opening
+        self._started = time.perf_counter()
+        self._sequence = 0
+        self._complete_sequence = 0
+        self._sent: dict[int, float] = {}
+        self._view: pb.View | None = None
+        self._acks: list[int] = []
+        self._taken: list[int] = []
+        self._forgotten: list[TileId] = []
+        self._work = asyncio.Event()
+        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._error: TerraloomError | None = None
+        self._final: TerraloomError | None = None
+        self._ended = False
+        self._reader: asyncio.Task[None] | None = None
+        self.move(view)
+
+    async def __aenter__(self) -> Self:
+        self._reader = asyncio.create_task(self._read())
+        try:
+            await self._opened
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the session; what has arrived can still be taken."""
+        if self._reader is not None and not self._reader.done():
+            self._reader.cancel()
+            await asyncio.wait([self._reader])
+
+    @property
+    def complete(self) -> bool:
+        """Whether `visible` is all that the newest view asks for."""
+        return self._complete_sequence == self._sequence
+
+    def move(self, view: View) -> None:
+        """Make `view` the newest; one that was not sent yet is replaced. Never waits. Raises InvalidArgumentError for one without sense."""
+        with encoded(view):
+            self._view = view.message(self._sequence + 1)
+        self._sequence += 1
+        self._sent[self._sequence] = time.perf_counter()
+        self._sent.pop(self._sequence - VIEWS_REMEMBERED, None)
+        self.counters.views += 1
+        self._work.set()
+
+    def forget(self, tiles: Iterable[TileId]) -> None:
+        """Tell the server that the client dropped `tiles` on its own account; they come again when next needed."""
+        self._forgotten += [tile for tile in tiles if self.held.pop(tile, None) is not None]
+        self._work.set()
+
+    def __aiter__(self) -> AsyncIterator[Tile]:
+        return self._tiles()
+
+    async def _tiles(self) -> AsyncIterator[Tile]:
+        async for event in self.events():
+            if isinstance(event, Tile):
+                yield event
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Everything in order: tiles, changes of the visible set, tiles to free, tiles that failed."""
+        while (event := await self._next()) is not None:
+            yield event
+
+    async def settle(self, timeout: float | None = None) -> list[Tile]:
+        """Take events until `complete`; returns the tiles among them. Raises `DeadlineExceededError` after `timeout` seconds."""
+        tiles = []
+        try:
+            async with asyncio.timeout(timeout):
+                while not self.complete:
+                    event = await self._next()
+                    if event is None:
+                        raise FailedPreconditionError("the stream was closed before its visible set was complete")
+                    tiles += [event] if isinstance(event, Tile) else []
+        except TimeoutError:
+            raise DeadlineExceededError(f"the visible set is not complete after {timeout:g} s; {len(tiles)} tiles came") from None
+        return tiles
+
+    def poll(self) -> list[Event]:
+        """Take what has arrived, without waiting: for loops that run at their own pace. Raises what ended the stream."""
+        self._acknowledge()
+        found: list[Event] = []
+        while not self._events.empty():
+            event = self._events.get_nowait()
+            if event is None:
+                self._events.put_nowait(None)
+                if self._error is not None and not found:
+                    raise self._error
+                break
+            found.append(self._take(event))
+        return found
+
+    async def _next(self) -> Event | None:
+        """The next event, None after `close`; raises what ended the stream."""
+        self._acknowledge()
+        event = await self._events.get()
+        if event is not None:
+            return self._take(event)
+        self._events.put_nowait(None)
+        if self._error is not None:
+            raise self._error
+        return None
+
+    def _take(self, event: Event) -> Event:
+        """Bring the consumer's view of the stream up to `event`."""
+        if isinstance(event, Tile):
+            self.held[event.id] = event.content_hash
+            self._taken.append(event.delivery)
+        elif isinstance(event, VisibleChange):
+            self.visible.difference_update(event.hide)
+            self.visible.update(event.show)
+            self._complete_sequence = event.view_sequence if event.complete else 0
+        elif isinstance(event, Removed):
+            for tile in event.tiles:
+                self.held.pop(tile, None)
+        return event
+
+    def _acknowledge(self) -> None:
+        """The consumer is back: what it took before is applied."""
+        if self._taken:
+            self._acks += self._taken
+            self._taken = []
+            self._work.set()
+
+    async def _read(self) -> None:
+        """Run the call until it ends, queueing what arrives; never raises, the consumer does."""
+        call = self._stub.Stream(self._messages())
+        try:
+            with translated_errors(self._target):
+                async for message in call:
+                    self._receive(message)
+            self._error = UnavailableError(f"{self._target}: the server ended the stream")
+        except TerraloomError as error:
+            self._error = self._final or error
+        finally:
+            call.cancel()
+            self._ended = True
+            self._work.set()
+            self._events.put_nowait(None)
+            if not self._opened.done():
+                self._opened.set_exception(self._error or FailedPreconditionError("the stream was closed before it was opened"))
+
+    def _receive(self, message: pb.ServerEvent) -> None:
+        """Queue one event of the wire; kinds that this client does not know are passed over."""
+        match message.WhichOneof("event"):
+            case "opened":
+                self.session = message.opened
+                self._opened.set_result(None)
+            case "tile":
+                self._count(message)
+                self._events.put_nowait(tile_from_message(message.tile))
+            case "visible":
+                show, hide = (tuple(map(tile_id, tiles)) for tiles in (message.visible.show, message.visible.hide))
+                self._events.put_nowait(VisibleChange(show, hide, message.visible.view_sequence, message.visible.complete))
+            case "remove":
+                self._events.put_nowait(Removed(tuple(map(tile_id, message.remove.tiles))))
+            case "error" if message.error.final:
+                self._final = error_from_detail(message.error, self._target)
+            case "error":
+                detail = message.error
+                tile = tile_id(detail.tile) if detail.HasField("tile") else None
+                self._events.put_nowait(Failed(tile, error_from_detail(detail, self._target)))
+
+    def _count(self, message: pb.ServerEvent) -> None:
+        counters, now = self.counters, time.perf_counter()
+        counters.tiles += 1
+        counters.bytes += message.ByteSize()
+        counters.provisional += message.tile.provisional
+        counters.last_tile = now - self._started
+        if counters.tiles == 1:
+            counters.first_tile = counters.last_tile
+        if message.tile.view_sequence in self._sent:
+            counters.latencies.append(now - self._sent[message.tile.view_sequence])
+
+    async def _messages(self) -> AsyncIterator[pb.ClientMessage]:
+        """What goes up: the opening, then the newest of everything whenever the transport is free.
+
+        Nothing follows the opening before it is answered: grpcio puts a status of its own in place of the server's when it writes to a
+        stream that the server has just ended (grpc/grpc#36066). For the same reason a stream's last event repeats its error.
+        """
+        if self._view is not None:
+            self._opening.view.CopyFrom(self._view)
+            self._view = None
+            self.counters.views_sent += 1
+        yield pb.ClientMessage(open=self._opening)
+        await asyncio.wait([self._opened])
+        while not self._ended:
+            await self._work.wait()
+            self._work.clear()
+            if self._view is not None:
+                view, self._view = self._view, None
+                self.counters.views_sent += 1
+                yield pb.ClientMessage(view=view)
+            if self._acks:
+                acks, self._acks = self._acks, []
+                yield pb.ClientMessage(ack=pb.Ack(deliveries=acks))
+            if self._forgotten:
+                forgotten, self._forgotten = self._forgotten, []
+                yield pb.ClientMessage(forget=pb.Forget(tiles=[tile.message() for tile in forgotten]))

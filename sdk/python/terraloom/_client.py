@@ -1,0 +1,198 @@
+"""The client without asyncio: every call runs on the `AsyncClient` behind it, in one background event loop of the process."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from functools import cache
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from terraloom._async_client import AsyncClient
+from terraloom._async_stream import AsyncStream
+from terraloom._barrier import Region
+from terraloom._counters import Counters
+from terraloom._heights import HeightGrid
+from terraloom._options import ContentOptions, StreamOptions, Surface
+from terraloom._tile import Event, Tile, TileId
+from terraloom._view import View
+from terraloom.v1 import terraloom_pb2 as pb
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+T = TypeVar("T")
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """The process's background loop: gRPC's asyncio works best with a single one."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="terraloom", daemon=True).start()
+    return loop
+
+
+def _run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Result of `coroutine`, run in the background loop; an interrupt cancels it."""
+    future = asyncio.run_coroutine_threadsafe(coroutine, _loop())
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+async def _call(function: Any, *args: Any) -> Any:
+    """A plain function as a coroutine, so that it too runs in the loop's thread."""
+    return function(*args)
+
+
+class Stream:
+    """`AsyncStream` for plain code: a context manager and an iterator over tiles; methods may be called from any thread."""
+
+    def __init__(self, stream: AsyncStream) -> None:
+        self._stream = stream
+
+    def __enter__(self) -> Self:
+        _run(self._stream.__aenter__())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the session; what has arrived can still be taken."""
+        _run(self._stream.close())
+
+    @property
+    def counters(self) -> Counters:
+        """What has been received so far."""
+        return self._stream.counters
+
+    @property
+    def session(self) -> pb.SessionOpened:
+        """The server's answer with all defaults filled in."""
+        return self._stream.session
+
+    @property
+    def visible(self) -> frozenset[TileId]:
+        """The tiles to draw, as of the events taken."""
+        return frozenset(self._stream.visible)
+
+    @property
+    def held(self) -> dict[TileId, bytes]:
+        """Content hashes of the tiles taken and not freed: the `have` of a later stream."""
+        return dict(self._stream.held)
+
+    @property
+    def complete(self) -> bool:
+        """Whether `visible` is all that the newest view asks for."""
+        return self._stream.complete
+
+    def move(self, view: View) -> None:
+        """Make `view` the newest; one that was not sent yet is replaced."""
+        _run(_call(self._stream.move, view))
+
+    def forget(self, tiles: Iterable[TileId]) -> None:
+        """Tell the server that the client dropped `tiles` on its own account."""
+        _run(_call(self._stream.forget, tuple(tiles)))
+
+    def __iter__(self) -> Iterator[Tile]:
+        return _iterate(aiter(self._stream))
+
+    def events(self) -> Iterator[Event]:
+        """Everything in order: tiles, changes of the visible set, tiles to free, tiles that failed."""
+        return _iterate(self._stream.events())
+
+    def settle(self, timeout: float | None = None) -> list[Tile]:
+        """Take events until `complete`; returns the tiles among them. Raises `DeadlineExceededError` after `timeout` seconds."""
+        return _run(self._stream.settle(timeout))
+
+    def poll(self) -> list[Event]:
+        """Take what has arrived, without waiting: for loops that run at their own pace."""
+        events: list[Event] = _run(_call(self._stream.poll))
+        return events
+
+
+def _iterate(items: AsyncIterator[T]) -> Iterator[T]:
+    """The items of an async iterator, one hop to the loop each."""
+    end = object()
+
+    async def step() -> Any:
+        return await anext(items, end)
+
+    while (item := _run(step())) is not end:
+        yield item
+
+
+class Client:
+    """`AsyncClient` for plain code; a context manager. Methods may be called from any thread."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all calls and the connection."""
+        _run(self._client.close())
+
+    @property
+    def target(self) -> str:
+        """The server's address."""
+        return self._client.target
+
+    def wait_ready(self, timeout: float = 30.0) -> pb.DescribeResponse:
+        """Wait until the server answers for the world; returns its description. Raises `UnavailableError` after `timeout` seconds."""
+        return _run(self._client.wait_ready(timeout))
+
+    def describe(self, timeout: float | None = None) -> pb.DescribeResponse:
+        """The world, and the server's defaults and limits."""
+        return _run(self._client.describe(timeout))
+
+    def worlds(self, timeout: float | None = None) -> list[pb.WorldInfo]:
+        """All worlds of the server, its default first."""
+        return _run(self._client.worlds(timeout))
+
+    def get_tile(self, z: int, x: int, y: int, content: ContentOptions = ContentOptions(), timeout: float | None = None) -> Tile:
+        """One tile, generated if need be; raises `InvalidArgumentError` for an address outside the world."""
+        return _run(self._client.get_tile(z, x, y, content, timeout))
+
+    def get_height_grid(self, z: int, x: int, y: int, surface: Surface = "ground_or_water", timeout: float | None = None) -> HeightGrid:
+        """The heights of one tile for physics, generated if need be; raises `InvalidArgumentError` for an address outside the world."""
+        return _run(self._client.get_height_grid(z, x, y, surface, timeout))
+
+    def sample_heights(
+        self,
+        points: "ArrayLike",
+        level: int | None = None,
+        surface: Surface = "ground_or_water",
+        timeout: float | None = None,
+    ) -> "NDArray[np.float64]":
+        """Heights in metres above mean sea level, shape (n,), of `points` (longitude, latitude) in degrees, shape (n, 2).
+
+        See `AsyncClient.sample_heights`.
+        """
+        return _run(self._client.sample_heights(points, level, surface, timeout))
+
+    def barrier(
+        self, where: Region | View | str, options: StreamOptions = StreamOptions(), deadline: float = 0.0, timeout: float | None = None
+    ) -> pb.BarrierResponse:
+        """Wait until all tiles of a region, a view or a session (its id) are generated, or `deadline` seconds (0: never) are over.
+
+        See `AsyncClient.barrier`.
+        """
+        return _run(self._client.barrier(where, options, deadline, timeout))
+
+    def stream(self, view: View, options: StreamOptions = StreamOptions()) -> Stream:
+        """A stream of what a viewpoint needs, from `view` on; enter it to start."""
+        return Stream(_run(_call(self._client.stream, view, options)))
+
+
+def connect(target: str, world: str = "", seed: int = 0) -> Client:
+    """A client of the server at `target` ("host:port") for one of its worlds ("": its default). The first call connects."""
+    return Client(_run(_call(AsyncClient, target, world, seed)))

@@ -1,0 +1,110 @@
+"""What a client may choose: how tiles are selected, how their content is made, how much may be under way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, get_args
+
+from terraloom._tile import TileId
+from terraloom.errors import InvalidArgumentError
+from terraloom.v1 import terraloom_pb2 as pb
+
+TextureFormat = Literal["jpeg", "webp", "none"]
+Surface = Literal["ground_or_water", "ground"]
+"""What a vehicle meets, ground or water; or the ground everywhere, sea floor included."""
+
+
+def surface_message(surface: Surface) -> pb.Surface.ValueType:
+    """A surface on the wire; raises `InvalidArgumentError` for an unknown one."""
+    _require_known("surface", surface, get_args(Surface))
+    return pb.Surface.Value(f"SURFACE_{surface.upper()}")
+
+
+def _require_known(field: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        name = field.rpartition(".")[2]
+        raise InvalidArgumentError(f"{name} = {value!r} is unknown: allowed are {', '.join(allowed)}", field=field, allowed=allowed)
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenSpaceError:
+    """Refine while a tile's geometric error, seen from the viewpoint, exceeds `target_pixels` lines (3D Tiles, Cesium)."""
+
+    target_pixels: float = 16.0
+
+
+@dataclass(frozen=True, slots=True)
+class Radius:
+    """Refine the tiles within `radius` metres on the ground below the viewpoint to `level`; needs no camera."""
+
+    radius: float
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """How much may be under way unacknowledged, in bytes and tiles; 0 takes the server's default."""
+
+    bytes: int = 0
+    tiles: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ContentOptions:
+    """How content is made: quads per tile side (32, 64 or 128), texture (quality 1..100, 0: the server's default), material, surface."""
+
+    segments: int = 64
+    texture_format: TextureFormat = "jpeg"
+    texture_quality: int = 0
+    unlit: bool = False
+    surface: Surface = "ground_or_water"
+
+    def message(self) -> pb.ContentOptions:
+        """The options on the wire; raises `InvalidArgumentError` for an unknown texture format or surface."""
+        _require_known("content.texture_format", self.texture_format, get_args(TextureFormat))
+        texture_format = pb.TextureFormat.Value(f"TEXTURE_FORMAT_{self.texture_format.upper()}")
+        return pb.ContentOptions(
+            segments=self.segments,
+            texture_format=texture_format,
+            texture_quality=self.texture_quality,
+            unlit=self.unlit,
+            surface=surface_message(self.surface),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOptions:
+    """Choices of one stream; the defaults are those of a visual client.
+
+    `min_level` and `max_level` (None: the world's finest) bound the levels sent. `have` maps tiles that the client still holds to their
+    content hashes; they are not sent again.
+    """
+
+    selection: ScreenSpaceError | Radius = ScreenSpaceError()
+    min_level: int = 0
+    max_level: int | None = None
+    content: ContentOptions = ContentOptions()
+    credit: Credit = Credit()
+    have: Mapping[TileId, bytes] = field(default_factory=lambda: MappingProxyType({}))
+
+    def selection_message(self) -> pb.Selection:
+        """The selection on the wire."""
+        message = pb.Selection(min_level=self.min_level, max_level=self.max_level)
+        if isinstance(self.selection, Radius):
+            message.radius.radius = self.selection.radius
+            message.radius.level = self.selection.level
+        else:
+            message.screen_space_error.target_pixels = self.selection.target_pixels
+        return message
+
+    def message(self, world: pb.WorldId, client: str) -> pb.OpenSessionRequest:
+        """The request that opens a session with these options."""
+        return pb.OpenSessionRequest(
+            protocol_version=pb.PROTOCOL_VERSION_1,
+            world=world,
+            selection=self.selection_message(),
+            content=self.content.message(),
+            credit=pb.Credit(bytes=self.credit.bytes, tiles=self.credit.tiles),
+            have=[pb.HeldTile(id=tile.message(), content_hash=content_hash) for tile, content_hash in self.have.items()],
+            client=client,
+        )

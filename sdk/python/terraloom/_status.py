@@ -1,0 +1,48 @@
+"""gRPC statuses become the errors of `terraloom.errors`, here and nowhere else."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+from google.protobuf import any_pb2, empty_pb2
+from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from terraloom.errors import TerraloomError, error_from_status
+from terraloom.v1 import terraloom_pb2 as pb
+
+DETAILS = "grpc-status-details-bin"
+STATUS_DETAILS_FIELD = 3
+"""Number of `details` in google.rpc.Status, which is read without a library of its own."""
+
+
+@contextmanager
+def translated_errors(target: str) -> Iterator[None]:
+    """Raise the error of the table in place of a gRPC status; a connection failure names `target`."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        trailers: Any = error.trailing_metadata() or ()  # pairs, which the stubs take for objects
+        detail = _detail(dict(trailers).get(DETAILS, b""))
+        detail.status, detail.message = error.code().name, error.details() or error.code().name
+        raise error_from_detail(detail, target) from error
+
+
+def error_from_detail(detail: pb.ErrorDetail, target: str) -> TerraloomError:
+    """The error that the server at `target` tells of, in a status or in a stream."""
+    message = f"{target}: {detail.message}" if detail.status == grpc.StatusCode.UNAVAILABLE.name else detail.message
+    return error_from_status(detail.status, message, field=detail.field, allowed=tuple(detail.allowed))
+
+
+def _detail(status: bytes) -> pb.ErrorDetail:
+    """The ErrorDetail among the details of a serialised google.rpc.Status; an empty one when there is none."""
+    found = pb.ErrorDetail()
+    try:
+        parts = UnknownFieldSet(empty_pb2.Empty.FromString(status))
+        for part in (parts[index] for index in range(len(parts))):
+            if part.field_number == STATUS_DETAILS_FIELD and any_pb2.Any.FromString(part.data).Unpack(found):
+                break
+    except DecodeError:
+        return pb.ErrorDetail()
+    return found

@@ -1,0 +1,116 @@
+"""What a stream delivers: tiles, changes of the set of tiles to draw, and tiles that may be freed."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from terraloom.errors import TerraloomError
+from terraloom.v1 import terraloom_pb2 as pb
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from terraloom._glb import Mesh
+
+
+class TileId(NamedTuple):
+    """Address of a tile: level `z`, column `x` eastward, row `y` southward (XYZ slippy-map scheme, 256 px tiles)."""
+
+    z: int
+    x: int
+    y: int
+
+    def __str__(self) -> str:
+        return f"{self.z}/{self.x}/{self.y}"
+
+    def message(self) -> pb.TileId:
+        """The address on the wire."""
+        return pb.TileId(z=self.z, x=self.x, y=self.y)
+
+
+def tile_id(message: pb.TileId) -> TileId:
+    """The address from the wire."""
+    return TileId(message.z, message.x, message.y)
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One tile as received; heights and errors in metres, heights above mean sea level.
+
+    `glb` is glTF 2.0 binary in the tile's own frame (X east, Y up, Z south); `transform` are the 16 numbers, row by row, that
+    `ecef_from_tile` shapes. `geometric_error` is that of 3D Tiles. `refined_level` is below `id.z` only in provisional tiles.
+    """
+
+    id: TileId
+    glb: bytes = field(repr=False)
+    transform: tuple[float, ...] = field(repr=False)
+    min_height: float
+    max_height: float
+    geometric_error: float
+    content_hash: bytes
+    refined_level: int
+    provisional: bool
+    delivery: int
+    view_sequence: int
+
+    @property
+    def ecef_from_tile(self) -> "NDArray[np.float64]":
+        """Matrix from the tile's frame to earth-centred earth-fixed metres, shape (4, 4), for column vectors."""
+        import numpy as np
+
+        return np.array(self.transform, dtype=np.float64).reshape(4, 4)
+
+    def mesh(self) -> "Mesh":
+        """The GLB as arrays; raises `DataLossError` when it is not valid glTF."""
+        from terraloom._glb import read_glb
+
+        return read_glb(self.glb)
+
+
+def tile_from_message(message: pb.Tile) -> Tile:
+    """A tile from the wire."""
+    return Tile(
+        id=tile_id(message.id),
+        glb=message.glb,
+        transform=tuple(message.ecef_from_tile),
+        min_height=message.min_height,
+        max_height=message.max_height,
+        geometric_error=message.geometric_error,
+        content_hash=message.content_hash,
+        refined_level=message.refined_level,
+        provisional=message.provisional,
+        delivery=message.delivery,
+        view_sequence=message.view_sequence,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class VisibleChange:
+    """One atomic change of the set of tiles to draw: what is hidden is covered by what is shown.
+
+    `complete` says that the set now is all that the view numbered `view_sequence` asks for.
+    """
+
+    show: tuple[TileId, ...]
+    hide: tuple[TileId, ...]
+    view_sequence: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """Tiles that the server counts as no longer held: the client may free them."""
+
+    tiles: tuple[TileId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A tile that the server could not make, and why; the stream goes on."""
+
+    tile: TileId | None
+    error: TerraloomError
+
+
+Event = Tile | VisibleChange | Removed | Failed
+"""What `AsyncStream.events` yields."""

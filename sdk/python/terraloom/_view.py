@@ -1,0 +1,69 @@
+"""The viewpoint: where it is, how it moves and, if it looks somewhere, how."""
+
+from dataclasses import dataclass
+
+from terraloom.v1 import terraloom_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """Where the viewpoint looks and through what; angles in degrees.
+
+    `heading` is clockwise from north, `pitch` up from the horizon (-90 looks straight down), `roll` positive with the right wing down.
+    """
+
+    heading: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+    vertical_field_of_view: float = 60.0
+    aspect_ratio: float = 16 / 9
+
+
+@dataclass(frozen=True, slots=True)
+class Waypoint:
+    """A place (degrees, metres above mean sea level) that the viewpoint means to pass `seconds` from now."""
+
+    longitude: float
+    latitude: float
+    height: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The viewpoint at one moment: degrees, metres above mean sea level, metres per second east, north and up.
+
+    Without a camera, tiles all around count alike. `lines` is the height of the picture in pixels, against which the
+    screen-space error is measured. The server prepares what the `waypoints`, in order of time, will need.
+    """
+
+    longitude: float
+    latitude: float
+    height: float
+    velocity: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    camera: Camera | None = None
+    lines: int = 1080
+    waypoints: tuple[Waypoint, ...] = ()
+
+    def message(self, sequence: int) -> pb.View:
+        """The view on the wire, numbered `sequence` within its session."""
+        east, north, up = self.velocity
+        message = pb.View(
+            sequence=sequence,
+            geodetic=_geodetic(self),
+            velocity=pb.Vector3(x=east, y=north, z=up),
+            viewport_lines=self.lines,
+            waypoints=[pb.Waypoint(geodetic=_geodetic(waypoint), seconds_ahead=waypoint.seconds) for waypoint in self.waypoints],
+        )
+        if self.camera is not None:
+            camera = self.camera
+            message.heading_pitch_roll.heading_degrees = camera.heading
+            message.heading_pitch_roll.pitch_degrees = camera.pitch
+            message.heading_pitch_roll.roll_degrees = camera.roll
+            message.vertical_field_of_view_degrees = camera.vertical_field_of_view
+            message.aspect_ratio = camera.aspect_ratio
+        return message
+
+
+def _geodetic(place: View | Waypoint) -> pb.Geodetic:
+    return pb.Geodetic(longitude_degrees=place.longitude, latitude_degrees=place.latitude, height=place.height)

@@ -1,0 +1,48 @@
+"""Public helpers for tests: a real server, started for the occasion."""
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from terraloom.errors import UnavailableError
+
+ADDRESS = re.compile(r"\b(\d+\.\d+\.\d+\.\d+:\d+)\b")
+SECONDS_TO_STOP = 15.0
+"""Longer than the server's own patience with calls in progress; after that it is killed."""
+
+
+@contextmanager
+def run_server(*arguments: str, port: int = 0) -> Iterator[str]:
+    """Run `terraloom serve` in a process of its own and yield its address ("127.0.0.1:port"); it is terminated at the end.
+
+    `arguments` go to the command as they are. Port 0 takes any free one. Needs the `server` extra. Raises `UnavailableError`, with what
+    the server said, when it ends before it listens.
+    """
+    command = [sys.executable, "-m", "terraloom_engines.cli", "serve", "--port", str(port), *arguments]
+    with (
+        tempfile.TemporaryFile("w+") as complaints,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, text=True) as process,
+    ):
+        try:
+            yield _address(process, complaints)
+        finally:
+            process.terminate()
+            try:
+                process.wait(SECONDS_TO_STOP)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _address(process: subprocess.Popen[str], complaints: IO[str]) -> str:
+    """The first address that the server prints."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if match := ADDRESS.search(line):
+            return match.group(1)
+    process.wait()
+    complaints.seek(0)
+    raise UnavailableError(f"the server ended before it listened: {complaints.read().strip()}")

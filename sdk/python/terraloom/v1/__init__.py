@@ -1,0 +1,1 @@
+"""The wire contract, generated from proto/terraloom/v1 by `make proto`."""
