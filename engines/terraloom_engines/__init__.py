@@ -1,0 +1,32 @@
+"""The server side of Terraloom: a cascade of small diffusion engines and everything that turns its rasters into streamed tiles.
+
+Read it top-down. Each part imports only from those above it (and from the client, `terraloom`); a test holds it to that.
+
+    tiling        tile addresses and their geometry: the quadtree that is also the recursion
+    field         the integer rasters of one tile with a halo
+    field_codec   fields as bytes, lossless
+    noise         counter-based Gaussian noise: a function of seed, level and place
+    bundle        weights, manifest and base rasters as shipped, read lazily
+    runtimes      run one network of fixed shape: ONNX Runtime on the CPU
+    diffusion     sampling of one refine step
+    stages        one window through one network: what goes in, what comes out
+    conservation  integer finishing: bound the residual, keep every pixel's mean
+    lifting       elevation and its relief from imagery (dimensional lifting)
+    imagery       finer imagery and its texture (scale-space transition)
+    cascade       the recursion: a tile's field from its parent's
+    self_test     the proof on the spot that a runtime treats every pixel alike
+    world         a base, a seed and a bundle: fields of any tile
+    geodesy       columns, rows and frames of tiles on the ellipsoid
+    mesh          vertices, normals and indices of a tile
+    heights       the height of any place: the grid that collision and SampleHeights share
+    texture       the colour of a tile as an encoded picture
+    gltf          GLB bytes of a mesh and its texture
+    content       what a client gets for a tile: GLB or height grid, transform, hash
+    store         bytes by key, checked: memory over a directory
+    selection     a view in, the tiles it needs out
+    scheduler     one queue of work, ordered by time to need
+    server        the gRPC face
+    render        pictures of places, from above and obliquely
+    cli           the commands
+    training      what makes the weights
+"""

@@ -1,0 +1,146 @@
+"""`terraloom demo`: serve Earth, fly over the Alps through the stream, leave pictures and a table of latencies."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from PIL import Image
+
+    from terraloom import Client, Stream, View
+    from terraloom.errors import TerraloomError
+    from terraloom_engines.cli.flight import FlightPath, Moment
+    from terraloom_engines.cli.fly import FlightReport
+    from terraloom_engines.render.received import TileSurface
+    from terraloom_engines.tiling import TileId
+
+ROUTE = ((0.0, 7.895, 46.665, 3500.0), (25.0, 7.925, 46.63, 3900.0), (41.0, 7.945, 46.605, 4300.0), (57.0, 7.935, 46.57, 4700.0))
+"""Seconds, longitude, latitude, metres: from Lake Brienz over the Bernese Alps."""
+PITCH = -12.0
+"""Degrees above the horizon that the camera looks."""
+VIEWS_AT = (24.0, 40.0, 56.0)
+"""Seconds into the flight at which the oblique views are taken."""
+TARGET_PIXELS = 16.0
+"""Screen-space error that is asked for, in lines of 1080."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the client held and drew at one moment of the flight."""
+
+    view: "View"
+    surfaces: "list[TileSurface]"
+    drawn: "frozenset[TileId]"
+
+
+@dataclass(slots=True)
+class Album:
+    """What the flight leaves for the pictures: all tiles received, the place at every moment, and the snapshots."""
+
+    views_at: tuple[float, ...]
+    """Seconds into the flight at which snapshots are taken."""
+    received: "dict[TileId, TileSurface]" = field(default_factory=dict)
+    track: "list[tuple[float, float]]" = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
+    failures: "list[TerraloomError]" = field(default_factory=list)
+
+    def add(self, moment: "Moment", stream: "Stream", path: "FlightPath") -> None:
+        """Take in what came since the moment before."""
+        from terraloom import Failed, Tile
+        from terraloom_engines.render.received import read_surface
+        from terraloom_engines.tiling import TileId
+
+        for event in moment.events:
+            if isinstance(event, Tile):
+                surface = read_surface(event)
+                self.received[surface.tile] = surface
+            elif isinstance(event, Failed):
+                self.failures.append(event.error)
+        view = path.view(moment.seconds)
+        self.track.append((view.longitude, view.latitude))
+        if len(self.snapshots) < len(self.views_at) and moment.seconds >= self.views_at[len(self.snapshots)]:
+            held = [self.received[TileId(*tile)] for tile in stream.held if TileId(*tile) in self.received]
+            self.snapshots.append(Snapshot(view, held, frozenset(TileId(*tile) for tile in stream.visible)))
+
+
+def fly_for(album: Album, client: "Client", path: "FlightPath", advance: "Callable[[float, int], None]") -> "FlightReport":
+    """Fly `path` in real time and fill `album`; `advance` hears the seconds flown and the tiles received.
+
+    Raises the first tile's error when no tile came at all.
+    """
+    from terraloom import ContentOptions, ScreenSpaceError, StreamOptions
+    from terraloom_engines.cli.flight import fly
+    from terraloom_engines.cli.fly import report
+    from terraloom_engines.render.received import SEGMENTS
+
+    options = StreamOptions(selection=ScreenSpaceError(TARGET_PIXELS), content=ContentOptions(segments=SEGMENTS))
+    completes, seconds = [], 0.0
+    with client.stream(path.view(0.0), options) as stream:
+        for moment in fly(stream, path):
+            album.add(moment, stream, path)
+            completes.append(moment.complete)
+            seconds = moment.seconds
+            advance(seconds, stream.counters.tiles)
+            if album.failures and not album.received:
+                raise album.failures[0]
+        return report(stream.counters, seconds, completes, len(album.failures))
+
+
+def chart(album: Album) -> "Image.Image":
+    """The path over the ground received, with the tiles drawn at the snapshots; where those overlap, the finest."""
+    from terraloom_engines.render.chart import Chart, draw_chart
+
+    drawn = frozenset().union(*(snapshot.drawn for snapshot in album.snapshots))
+    covered = {tile.ancestor(level) for tile in drawn for level in range(tile.z)}
+    marks = [(snapshot.view.longitude, snapshot.view.latitude) for snapshot in album.snapshots]
+    return draw_chart(Chart(drawn - covered, album.track, marks), album.received.values())
+
+
+def view_picture(snapshot: Snapshot) -> "Image.Image":
+    """The oblique view of a snapshot."""
+    from terraloom import Camera
+    from terraloom_engines.render.camera import Eye
+    from terraloom_engines.render.oblique import oblique_picture
+
+    view, camera = snapshot.view, snapshot.view.camera or Camera()
+    return oblique_picture(snapshot.surfaces, Eye(view.longitude, view.latitude, view.height, camera.heading, camera.pitch))
+
+
+def command(
+    output: Annotated[Path, typer.Option("--output", "-o", file_okay=False, help="directory for the pictures")] = Path("out/demo"),
+) -> None:
+    """Serve Earth, fly over the Alps for a minute, draw what came and how fast."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from terraloom import connect
+    from terraloom.testing import run_server
+    from terraloom_engines.cli.flight import Fix, FlightPath
+    from terraloom_engines.cli.output import writing
+
+    console, album, path = Console(), Album(VIEWS_AT), FlightPath(tuple(Fix(*fix) for fix in ROUTE), PITCH)
+    with writing(output / "path.png"):
+        pass  # a folder that cannot be made is told before the flight, not after
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        flying = bar.add_task("flying over the Alps", total=path.duration, state="")
+        drawing = bar.add_task("drawing pictures", total=1 + len(VIEWS_AT), state="")
+        with run_server() as address, connect(address) as client:
+            client.wait_ready()
+            figures = fly_for(album, client, path, lambda seconds, tiles: bar.update(flying, completed=seconds, state=f"{tiles} tiles"))
+        pictures = {"path.png": partial(chart, album)}
+        pictures |= {f"view-{number}.png": partial(view_picture, shot) for number, shot in enumerate(album.snapshots, start=1)}
+        for name, draw in pictures.items():
+            bar.update(drawing, state=name)
+            with writing(output / name) as file:
+                draw().save(file)
+            bar.advance(drawing)
+    console.print(figures.table())
+    if album.failures:
+        console.print(f"{len(album.failures)} tiles failed; the first: {album.failures[0]}")
+    console.print(f"pictures in {output}: {', '.join(pictures)}")

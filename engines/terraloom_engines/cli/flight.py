@@ -1,0 +1,155 @@
+"""A flight: a timed path, flown in real time over a running server through the client."""
+
+import csv
+import math
+import time
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count, pairwise
+from pathlib import Path
+
+from terraloom import Camera, Event, Stream, View
+from terraloom.errors import InvalidArgumentError
+
+EARTH_RADIUS = 6371008.8
+"""Mean radius in metres (IUGG): along the path a sphere is near enough."""
+CSV_COLUMNS = ("seconds", "longitude", "latitude", "height")
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """One timed place of a path: seconds from the start, degrees, metres above mean sea level."""
+
+    seconds: float
+    longitude: float
+    latitude: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class FlightPath:
+    """At least two fixes in order of time, joined by great circles flown at constant speed and climb; looks ahead, `pitch` degrees up."""
+
+    fixes: tuple[Fix, ...]
+    pitch: float = -20.0
+
+    def __post_init__(self) -> None:
+        times = [fix.seconds for fix in self.fixes]
+        if len(times) < 2 or any(later <= earlier for earlier, later in pairwise(times)):
+            raise InvalidArgumentError("a path needs at least two places whose times increase")
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first fix to the last."""
+        return self.fixes[-1].seconds - self.fixes[0].seconds
+
+    def until(self, seconds: float) -> "FlightPath":
+        """The part of the path that is flown in the first `seconds`."""
+        if seconds >= self.duration:
+            return self
+        view, end = self.view(seconds), self.fixes[0].seconds + seconds
+        before = tuple(fix for fix in self.fixes if fix.seconds < end)
+        return FlightPath((*before, Fix(end, view.longitude, view.latitude, view.height)), self.pitch)
+
+    def view(self, seconds: float) -> View:
+        """The viewpoint `seconds` after the start; before and after the path its ends."""
+        moment = min(max(seconds, 0.0), self.duration) + self.fixes[0].seconds
+        index = min(bisect_right([fix.seconds for fix in self.fixes], moment), len(self.fixes) - 1)
+        start, end = self.fixes[index - 1], self.fixes[index]
+        span = end.seconds - start.seconds
+        part = (moment - start.seconds) / span
+        longitude, latitude = intermediate(start, end, part)
+        heading = bearing(longitude, latitude, end) if part < 1 else bearing(start.longitude, start.latitude, end)
+        speed = great_circle(start, end) / span
+        velocity = (
+            speed * math.sin(math.radians(heading)),
+            speed * math.cos(math.radians(heading)),
+            (end.height - start.height) / span,
+        )
+        height = start.height + (end.height - start.height) * part
+        return View(longitude, latitude, height, velocity, Camera(heading=heading, pitch=self.pitch))
+
+
+def great_circle(start: Fix, end: Fix) -> float:
+    """Metres between two fixes along the sphere (haversine)."""
+    return EARTH_RADIUS * _angle(start, end)
+
+
+def _angle(start: Fix, end: Fix) -> float:
+    phi, psi = math.radians(start.latitude), math.radians(end.latitude)
+    dlon = math.radians(end.longitude - start.longitude)
+    haversine = math.sin((psi - phi) / 2) ** 2 + math.cos(phi) * math.cos(psi) * math.sin(dlon / 2) ** 2
+    return 2 * math.asin(min(1.0, math.sqrt(haversine)))
+
+
+def intermediate(start: Fix, end: Fix, part: float) -> tuple[float, float]:
+    """Longitude and latitude in degrees at `part` (0..1) of the great circle between two fixes (spherical linear interpolation)."""
+    angle = _angle(start, end)
+    if angle == 0.0:
+        return start.longitude, start.latitude
+    weights = math.sin((1 - part) * angle) / math.sin(angle), math.sin(part * angle) / math.sin(angle)
+    x, y, z = (sum(w * c for w, c in zip(weights, axis, strict=True)) for axis in zip(_unit(start), _unit(end), strict=True))
+    return math.degrees(math.atan2(y, x)), math.degrees(math.atan2(z, math.hypot(x, y)))
+
+
+def _unit(fix: Fix) -> tuple[float, float, float]:
+    lam, phi = math.radians(fix.longitude), math.radians(fix.latitude)
+    return math.cos(phi) * math.cos(lam), math.cos(phi) * math.sin(lam), math.sin(phi)
+
+
+def bearing(longitude: float, latitude: float, end: Fix) -> float:
+    """Initial course in degrees clockwise from north of the great circle from a place (degrees) to `end`."""
+    phi, psi, dlon = math.radians(latitude), math.radians(end.latitude), math.radians(end.longitude - longitude)
+    east = math.sin(dlon) * math.cos(psi)
+    north = math.cos(phi) * math.sin(psi) - math.sin(phi) * math.cos(psi) * math.cos(dlon)
+    return math.degrees(math.atan2(east, north)) % 360.0
+
+
+def straight(start: tuple[float, float], end: tuple[float, float], height: float, speed: float) -> FlightPath:
+    """The great circle between two places (longitude, latitude in degrees) at one height (metres) and speed (metres per second)."""
+    first, last = Fix(0.0, *start, height), Fix(0.0, *end, height)
+    distance = great_circle(first, last)
+    if distance == 0.0 or speed <= 0.0:
+        raise InvalidArgumentError(f"a flight needs two different places and a speed above 0, got {start}, {end} and {speed:g} m/s")
+    return FlightPath((first, Fix(distance / speed, *end, height)))
+
+
+def read_csv(file: Path) -> FlightPath:
+    """A path from a CSV file with the columns seconds, longitude, latitude, height; raises `InvalidArgumentError` with the line."""
+    with file.open(newline="") as stream:
+        rows = csv.DictReader(stream)
+        missing = set(CSV_COLUMNS) - set(rows.fieldnames or ())
+        if missing:
+            raise InvalidArgumentError(f"{file}: columns {sorted(missing)} are missing; needed are {', '.join(CSV_COLUMNS)}")
+        fixes = []
+        for row in rows:
+            try:
+                fixes.append(Fix(*(float(row[column]) for column in CSV_COLUMNS)))
+            except (TypeError, ValueError) as error:
+                raise InvalidArgumentError(f"{file}, line {rows.line_num}: {error}") from error
+    return FlightPath(tuple(fixes))
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a flight has seen since the moment before: seconds from the start, the events taken, and whether the visible set was all
+    that the view before asked for."""
+
+    seconds: float
+    events: list[Event]
+    complete: bool
+
+
+def fly(stream: Stream, path: FlightPath, rate: float = 20.0) -> Iterator[Moment]:
+    """Fly `path` in real time on an open stream, moving the view `rate` times a second; yields after every move."""
+    start = time.perf_counter()
+    for step in count(1):
+        seconds = time.perf_counter() - start
+        events = stream.poll()
+        complete = stream.complete
+        stream.move(path.view(seconds))
+        yield Moment(seconds, events, complete)
+        if seconds >= path.duration:
+            return
+        time.sleep(max(start + step / rate - time.perf_counter(), 0.0))

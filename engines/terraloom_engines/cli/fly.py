@@ -1,0 +1,132 @@
+"""`terraloom fly`: a flight over a running server, with a table of what arrived and how fast."""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from terraloom import Client, Counters, StreamOptions
+    from terraloom_engines.cli.flight import FlightPath
+
+ALPS = "6.60,45.83", "8.00,45.95"
+"""From Mont Blanc towards Monte Rosa and the Bernese Alps."""
+SECONDS_TO_CONNECT = 5.0
+COLUMNS = "seconds, longitude, latitude, height"
+
+
+@dataclass(frozen=True, slots=True)
+class FlightReport:
+    """Figures of one flight: times in seconds, of tiles from the first view that asked for them to their arrival."""
+
+    duration: float
+    tiles: int
+    bytes: int
+    failed: int
+    views_sent: int
+    first_tile: float
+    latency_p50: float
+    latency_p95: float
+    latency_p99: float
+    tiles_per_second: float
+    complete_share: float
+    """Share of the views (0..1) for which everything they asked for was there when the next one was sent."""
+
+    def json(self) -> str:
+        """The figures as a JSON object; what was not measured is null."""
+        return json.dumps({name: None if isinstance(v, float) and math.isnan(v) else v for name, v in asdict(self).items()}, indent=2)
+
+    def table(self) -> "Table":
+        """The figures for a person."""
+        from rich.table import Table
+
+        table = Table("what", "value", title="Flight")
+        table.columns[1].justify = "right"
+        table.add_row("flown", f"{self.duration:.1f} s, {self.views_sent} views")
+        table.add_row("tiles", f"{self.tiles} ({self.tiles_per_second:.1f} per second), {self.failed} failed")
+        table.add_row("received", f"{self.bytes / 1e6:.1f} MB")
+        table.add_row("first view to first tile", _milliseconds(self.first_tile))
+        for name, value in (("p50", self.latency_p50), ("p95", self.latency_p95), ("p99", self.latency_p99)):
+            table.add_row(f"view to tile, {name}", _milliseconds(value))
+        table.add_row("views with all their tiles in time", f"{100 * self.complete_share:.1f} %")
+        return table
+
+
+def _milliseconds(seconds: float) -> str:
+    return "-" if math.isnan(seconds) else f"{1000 * seconds:,.0f} ms"
+
+
+def report(counters: "Counters", duration: float, completes: list[bool], failed: int) -> FlightReport:
+    """Figures of a flight of `duration` seconds from its stream's counters; `completes` says of each view whether it was served in time."""
+    return FlightReport(
+        duration=duration,
+        tiles=counters.tiles,
+        bytes=counters.bytes,
+        failed=failed,
+        views_sent=counters.views_sent,
+        first_tile=counters.first_tile,
+        latency_p50=counters.latency(0.50),
+        latency_p95=counters.latency(0.95),
+        latency_p99=counters.latency(0.99),
+        tiles_per_second=counters.tiles / duration if duration else math.nan,
+        complete_share=sum(completes) / len(completes) if completes else math.nan,
+    )
+
+
+def fly_over(client: "Client", path: "FlightPath", options: "StreamOptions", rate: float, progress: bool) -> FlightReport:
+    """Fly `path` and count; shows a progress bar on standard error if asked."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from terraloom import Failed
+    from terraloom_engines.cli.flight import fly
+
+    completes, failed, seconds = [], 0, 0.0
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[tiles]} tiles"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar, client.stream(path.view(0.0), options) as stream:
+        task = bar.add_task("flying", total=path.duration, tiles=0)
+        for moment in fly(stream, path, rate):
+            completes.append(moment.complete)
+            failed += sum(isinstance(event, Failed) for event in moment.events)
+            seconds = moment.seconds
+            bar.update(task, completed=seconds, tiles=stream.counters.tiles)
+        return report(stream.counters, seconds, completes, failed)
+
+
+def command(
+    target: Annotated[str, typer.Argument(help="address of the server")] = "127.0.0.1:50051",
+    start: Annotated[str, typer.Option("--from", help="LONGITUDE,LATITUDE in degrees, or the name of a place")] = ALPS[0],
+    end: Annotated[str, typer.Option("--to", help="the same")] = ALPS[1],
+    height: Annotated[float, typer.Option(help="metres above mean sea level")] = 5500.0,
+    speed: Annotated[float, typer.Option(help="metres per second")] = 120.0,
+    path: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help=f"CSV instead, with the columns {COLUMNS}")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="stop after this time, before the end of the path")] = None,
+    rate: Annotated[float, typer.Option(min=0.1, max=1000, help="views per second")] = 20.0,
+    target_pixels: Annotated[float, typer.Option(min=0.5, help="screen-space error that is refined to, in lines of 1080")] = 16.0,
+    max_level: Annotated[int | None, typer.Option(min=0, help="finest level asked for")] = None,
+    world: Annotated[str, typer.Option(help="name of the world; empty: the server's default")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="print the figures as JSON")] = False,
+) -> None:
+    """Fly over a running server in real time and print how fast tiles came."""
+    from rich.console import Console
+
+    from terraloom import ScreenSpaceError, StreamOptions, connect
+    from terraloom_engines.cli import flight
+    from terraloom_engines.render.places import parse_place
+
+    ends = [(place.longitude, place.latitude) for place in (parse_place(start), parse_place(end))]
+    way = flight.read_csv(path) if path else flight.straight(ends[0], ends[1], height, speed)
+    way = way if seconds is None else way.until(seconds)
+    options = StreamOptions(selection=ScreenSpaceError(target_pixels), max_level=max_level)
+    with connect(target, world) as client:
+        client.wait_ready(SECONDS_TO_CONNECT)
+        figures = fly_over(client, way, options, rate, progress=not as_json)
+    if as_json:
+        print(figures.json())
+    else:
+        Console().print(figures.table())

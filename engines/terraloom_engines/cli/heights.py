@@ -1,0 +1,47 @@
+"""`terraloom heights`: the height of any places."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    where: Annotated[list[str], typer.Argument(help="names, or LONGITUDE,LATITUDE (after `--` when one starts with a minus)")],
+    level: Annotated[int | None, typer.Option(min=0, help="level of the tiles; default: the world's finest")] = None,
+    surface: Annotated[str, typer.Option(help="ground_or_water, what a vehicle meets; or ground, sea floor included")] = "ground_or_water",
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON, for programs")] = False,
+    world: Annotated[str, typer.Option(help="name of the world")] = "earth",
+    seed: Annotated[int, typer.Option(min=0, help="seed of all that is generated")] = 0,
+    store: Annotated[Path | None, typer.Option(file_okay=False, help="directory that keeps what is generated")] = None,
+) -> None:
+    """Print heights above mean sea level, in metres: those of the tiles that a server sends."""
+    import json
+
+    from rich.console import Console
+
+    from terraloom_engines.content import GridOptions
+    from terraloom_engines.heights import HeightGrid, build_height_grid, sample_heights
+    from terraloom_engines.render.places import parse_place
+    from terraloom_engines.store import open_store
+    from terraloom_engines.tiling import TileId
+    from terraloom_engines.world import open_world
+
+    places = [parse_place(text) for text in where]
+    water = GridOptions(surface).surface == "ground_or_water"  # type: ignore[arg-type]  # it checks the value
+    opened = open_world(world, seed, store=open_store(store))
+    finest = opened.max_level if level is None else level
+
+    def grid(tile: TileId) -> HeightGrid:
+        return build_height_grid(opened.field(tile), water=water)
+
+    with Console(stderr=True).status(f"generating level {finest}"):
+        longitudes, latitudes = [place.longitude for place in places], [place.latitude for place in places]
+        heights = sample_heights(grid, finest, longitudes, latitudes).tolist()
+    if as_json:
+        found = zip(longitudes, latitudes, heights, strict=True)
+        points = [{"longitude": longitude, "latitude": latitude, "height": height} for longitude, latitude, height in found]
+        print(json.dumps({"world": world, "seed": seed, "level": finest, "surface": surface, "points": points}))
+    else:
+        for place, height in zip(places, heights, strict=True):
+            print(f"{place.longitude:11.6f} {place.latitude:10.6f} {height:10.2f} m")

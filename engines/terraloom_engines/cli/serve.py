@@ -1,0 +1,37 @@
+"""`terraloom serve`: serve a world until told to stop."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from terraloom_engines.server import ServerOptions
+
+
+def command(
+    host: Annotated[str, typer.Option(help="Address to listen on; there is no authentication, so think before opening it.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 50051,
+    world: Annotated[str, typer.Option(help="World to serve.")] = "earth",
+    seed: Annotated[int, typer.Option(help="Seed of everything generated below the base.")] = 0,
+    store: Annotated[Path | None, typer.Option(help="Directory that keeps what was generated; without it, memory does.")] = None,
+    cache_mib: Annotated[int, typer.Option(min=1, help="Memory for encoded tiles, in MiB.")] = 256,
+    threads: Annotated[int, typer.Option(min=1, help="Cores that generation may use.")] = 2,
+) -> None:
+    """Serve a world over gRPC until SIGINT or SIGTERM."""
+    import asyncio
+    import os
+
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what gRPC has to say about a taken port comes as an error as well
+
+    from terraloom_engines.server import ServerOptions
+
+    asyncio.run(_serve(ServerOptions(host, port, world, seed, store, cache_mib << 20, threads)))
+
+
+async def _serve(options: "ServerOptions") -> None:
+    from terraloom_engines.server import Server
+
+    async with Server(options) as server:
+        print(f"listening on {options.host}:{server.port}", flush=True)
+        await server.until_signalled()

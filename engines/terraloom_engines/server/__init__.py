@@ -1,0 +1,22 @@
+"""The gRPC face: sessions that follow viewpoints, unary calls, health and reflection.
+
+Read it in this order:
+
+    checks      ranges of numbers that come from outside
+    credit      how much may be under way
+    requests    messages of the wire to values, checked
+    replies     values to messages of the wire
+    contents    tiles as encoded messages: cached, stored, generated once for all
+    coverage    which held tiles to draw
+    session     one viewpoint: what it needs, what it holds, what is sent next
+    sessions    all of them by name
+    sampling    heights of many places
+    barrier     wait until a region is there
+    statuses    errors to gRPC statuses
+    servicer    the calls
+    app         a server from start to drain
+"""
+
+from terraloom_engines.server.app import Server, ServerOptions
+
+__all__ = ["Server", "ServerOptions"]

@@ -1,0 +1,112 @@
+"""A server from start to drain."""
+
+import asyncio
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE
+from grpc_health.v1.health import aio as health  # type: ignore[attr-defined]
+from grpc_reflection.v1alpha import reflection
+
+from terraloom.errors import UnavailableError
+from terraloom.v1 import terraloom_pb2 as pb
+from terraloom.v1.terraloom_pb2_grpc import add_TerraloomServicer_to_server
+from terraloom_engines.server.contents import Contents
+from terraloom_engines.server.servicer import MESSAGE_BYTES, Servicer
+from terraloom_engines.server.sessions import Sessions
+from terraloom_engines.server.statuses import StatusInterceptor
+from terraloom_engines.store import MemoryStore, open_store
+from terraloom_engines.world import World, open_world
+
+PING_SECONDS, ANSWER_SECONDS = 30.0, 20.0
+"""How often a connection is asked for a sign of life, and how long it may take: a client that vanished without a word loses its session."""
+SERVICE = pb.DESCRIPTOR.services_by_name["Terraloom"].full_name
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """What a server serves, and where."""
+
+    host: str = "127.0.0.1"
+    port: int = 50051
+    """0 takes any free port."""
+    world: str = "earth"
+    seed: int = 0
+    store: Path | None = None
+    """Directory that keeps what was generated over restarts; None keeps it in memory alone."""
+    cache_bytes: int = 256 << 20
+    """Memory for encoded tiles."""
+    threads: int = 2
+    """Cores that generation may use."""
+    drain_seconds: float = 5.0
+    """How long calls in progress may go on when the server is told to stop."""
+
+
+class Server:
+    """A running server; an async context manager that listens while it is entered."""
+
+    def __init__(self, options: ServerOptions) -> None:
+        """Opens the world and the store, which takes a second or so. Raises NotFoundError or InvalidArgumentError for a wrong world."""
+        self.options = options
+        # The field cache of the world and the cache of encoded tiles lie over one directory; memory holds encoded tiles alone.
+        self._store = open_store(options.store, memory_bytes=0)
+        self.world: World = open_world(options.world, options.seed, threads=options.threads, store=self._store if options.store else None)
+        self.port = 0
+        """The port it listens on, once it does."""
+
+    async def __aenter__(self) -> Self:
+        """Starts listening. Raises UnavailableError when the port is taken."""
+        self.contents = Contents(self.world, MemoryStore(self.options.cache_bytes), self._store)
+        self.sessions = Sessions(self.contents)
+        self._health = health.HealthServicer()
+        self._server = grpc.aio.server(
+            interceptors=[StatusInterceptor()],
+            options=[
+                ("grpc.max_receive_message_length", MESSAGE_BYTES),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),  # a taken port is an error, not a second server behind it
+                *_keepalive(),
+            ],
+        )
+        add_TerraloomServicer_to_server(Servicer(self.world, self.contents, self.sessions), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection([SERVICE, HEALTH_SERVICE, reflection.SERVICE_NAME], self._server)
+        address = f"{self.options.host}:{self.options.port}"
+        try:
+            self.port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            await self.contents.scheduler.close()
+            raise UnavailableError(f"cannot listen on {address}: the port is taken, or the address is not of this machine") from error
+        await self._server.start()
+        for name in ("", SERVICE):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Drains: tells health checks, ends streams with UNAVAILABLE, lets unary calls finish, stops generation."""
+        await self._health.enter_graceful_shutdown()
+        self.sessions.close_all(UnavailableError("the server is shutting down"))
+        await self._server.stop(self.options.drain_seconds)
+        await self.contents.scheduler.close()
+
+    async def until_signalled(self) -> None:
+        """Returns on SIGINT or SIGTERM."""
+        signalled = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, signalled.set)
+        await signalled.wait()
+
+
+def _keepalive() -> list[tuple[str, int]]:
+    """Channel options: the server asks, and lets clients ask, every so often."""
+    milliseconds = int(1000 * PING_SECONDS)
+    return [
+        ("grpc.keepalive_time_ms", milliseconds),
+        ("grpc.keepalive_timeout_ms", int(1000 * ANSWER_SECONDS)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", milliseconds // 2),
+    ]

@@ -1,0 +1,34 @@
+"""Ranges of what comes from outside: each check returns the value, or raises one clear line that names the field."""
+
+import math
+
+from terraloom.errors import InvalidArgumentError
+
+
+def in_range(field: str, value: float, low: float, high: float) -> float:
+    """`value` if it lies within `low` to `high`, both included; not a number lies nowhere."""
+    if not low <= value <= high:
+        bounds = f"{low:.12g}..{high:.12g}"
+        message = f"{field} = {value:.12g} is out of range: allowed are {low:.12g} to {high:.12g}"
+        raise InvalidArgumentError(message, field=field, allowed=(bounds,))
+    return value
+
+
+def count_in_range(field: str, value: int, low: int, high: int) -> int:
+    """The same for whole numbers."""
+    in_range(field, value, low, high)
+    return value
+
+
+def finite(field: str, value: float) -> float:
+    """`value` unless it is infinite or not a number."""
+    if not math.isfinite(value):
+        raise InvalidArgumentError(f"{field} = {value} is not a finite number", field=field)
+    return value
+
+
+def one_of(field: str, value: str, allowed: tuple[str, ...]) -> str:
+    """`value` if it is one of a few words."""
+    if value not in allowed:
+        raise InvalidArgumentError(f"{field} = {value} is unknown: allowed are {', '.join(allowed)}", field=field, allowed=allowed)
+    return value

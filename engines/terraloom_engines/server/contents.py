@@ -1,0 +1,103 @@
+"""Contents: what tiles hold, from memory, from the store, or generated once for all who want it."""
+
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from terraloom.errors import DataLossError
+from terraloom_engines.content import ContentOptions, GridOptions, TileContent, build_content, content_hash, decode_content, encode_content
+from terraloom_engines.scheduler import Scheduler
+from terraloom_engines.selection import HeightRange, Priority
+from terraloom_engines.store import MemoryStore, Store
+from terraloom_engines.tiling import TileId
+from terraloom_engines.world import World
+
+MOST_HEIGHTS = 1 << 17
+"""Tiles of which the range of heights is remembered; about 25 MB."""
+MOST_QUEUED = 8192
+"""Tiles under way at a time: more than the windows of all sessions together, so that one crowd of streams does not end another."""
+
+
+class ContentKey(NamedTuple):
+    """One content: a tile made in one way."""
+
+    tile: TileId
+    options: ContentOptions | GridOptions
+
+    def __str__(self) -> str:
+        return f"tile {self.tile}"
+
+
+class Found(NamedTuple):
+    """A content, and whether it was generated for the occasion."""
+
+    content: TileContent
+    generated: bool
+
+
+class Contents:
+    """All contents of one world. Looking in the store and generating happen in the scheduler's threads, the rest on the event loop's.
+
+    `memory` keeps what was used last, `store` lies behind it. Create it on the thread of a running event loop.
+    """
+
+    def __init__(self, world: World, memory: MemoryStore, store: Store) -> None:
+        self.world = world
+        self._memory = memory
+        self._store = store
+        self._heights: dict[str, dict[TileId, tuple[float, float]]] = {}
+        self._lock = threading.Lock()
+        self.scheduler: Scheduler[ContentKey, Found] = Scheduler(self._find, self._generate, capacity=MOST_QUEUED)
+
+    def content_hash(self, key: ContentKey) -> bytes:
+        """Hash of a content, known before the content is made."""
+        return content_hash(self.world.identity, key.tile, key.options)
+
+    def heights(self, options: ContentOptions) -> HeightRange:
+        """What is known of the heights of tiles made with `options`; grows as contents come in."""
+        return self._heights.setdefault(options.surface, {}).get
+
+    def cached(self, key: ContentKey) -> TileContent | None:
+        """A content that is in memory. Never blocks."""
+        return self._read(key, self._memory)
+
+    async def get(self, key: ContentKey, priority: Priority) -> TileContent:
+        """A content, generated if need be. Raises ResourceExhaustedError when the queue is full, and what generation raises."""
+        return self.cached(key) or (await self.scheduler.run(key, priority)).content
+
+    def _find(self, key: ContentKey) -> Found | None:
+        content = self._read(key, self._store)
+        if content is None:
+            return None
+        self._memory.put(self._key(key), encode_content(content))
+        return Found(content, generated=False)
+
+    def _generate(self, key: ContentKey, cancelled: Callable[[], bool]) -> Found:
+        content = build_content(self.world, key.tile, key.options, cancelled)
+        data = encode_content(content)
+        self._memory.put(self._key(key), data)
+        self._store.put(self._key(key), data)
+        self._remember(key, content)
+        return Found(content, generated=True)
+
+    def _read(self, key: ContentKey, store: Store) -> TileContent | None:
+        data = store.get(self._key(key))
+        if data is None:
+            return None
+        try:
+            content = decode_content(data, key.tile, self.content_hash(key))
+        except DataLossError:
+            return None  # of another version: it is made again
+        self._remember(key, content)
+        return content
+
+    def _remember(self, key: ContentKey, content: TileContent) -> None:
+        heights = self._heights.setdefault(key.options.surface, {})
+        with self._lock:
+            if key.tile not in heights:
+                while len(heights) >= MOST_HEIGHTS:
+                    del heights[next(iter(heights))]
+                heights[key.tile] = content.min_height, content.max_height
+
+    def _key(self, key: ContentKey) -> str:
+        return f"{self.world.identity}/content/{self.content_hash(key).hex()}"

@@ -1,0 +1,222 @@
+"""Messages of the wire become checked values. Everything here raises InvalidArgumentError or UnimplementedError with one line."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import get_args
+
+from terraloom.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError, UnimplementedError
+from terraloom.v1 import terraloom_pb2 as pb
+from terraloom_engines.content import ContentOptions, GridOptions, Surface
+from terraloom_engines.selection import Criteria, Radius, ScreenSpaceError, ViewState, Waypoint, WorkClass
+from terraloom_engines.server.checks import count_in_range, finite, in_range, one_of
+from terraloom_engines.server.credit import Credit
+from terraloom_engines.tiling import TileId
+from terraloom_engines.world import World
+
+HEIGHT_LIMITS = (-12_000.0, 1e8)
+"""Metres; of a viewpoint."""
+SPEED_LIMIT = 30_000.0
+"""Metres per second along each axis."""
+MOST_WAYPOINTS = 64
+MOST_HELD_TILES = 65_536
+MOST_POINTS = 10_000
+"""Points of one SampleHeights; to find their tiles takes 1 ms a thousand of the event loop."""
+DEFAULT_VIEW = ViewState(0.0, 0.0, 0.0)
+CARRIED = frozenset({WorkClass.NEAR, WorkClass.FAR, WorkClass.PREFETCH})
+"""Classes of a stream that names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a session is opened with."""
+
+    criteria: Criteria
+    content: ContentOptions
+    credit: Credit
+    classes: frozenset[WorkClass]
+    have: dict[TileId, bytes] = field(repr=False)
+    stats: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Places whose heights are asked for: degrees, and the level and surface that they are read from."""
+
+    longitudes: list[float] = field(repr=False)
+    latitudes: list[float] = field(repr=False)
+    level: int
+    options: GridOptions
+
+
+def check_world(message: pb.WorldId, world: World) -> None:
+    """Raises NotFoundError unless `message` names the served world; an empty name with seed 0 is the default world."""
+    if (message.name, message.seed) not in (("", 0), ("", world.seed), (world.name, world.seed)):
+        raise NotFoundError(
+            f"world {message.name!r} with seed {message.seed} is not served here: served is {world.name!r} with seed {world.seed}"
+        )
+
+
+def opening(message: pb.OpenSessionRequest, world: World) -> Opening:
+    """What a client asks for when it opens a session. Raises FailedPreconditionError for another protocol version."""
+    if message.protocol_version != pb.PROTOCOL_VERSION_1:
+        raise FailedPreconditionError(f"protocol_version = {message.protocol_version} is not spoken here: this server speaks 1")
+    check_world(message.world, world)
+    count_in_range("have", len(message.have), 0, MOST_HELD_TILES)
+    return Opening(
+        criteria(message.selection, world),
+        content_options(message.content),
+        Credit.from_message(message.credit),
+        classes(message.priorities) or CARRIED,
+        {tile_id(held.id, world): held.content_hash for held in message.have},
+        message.stats,
+    )
+
+
+def tile_id(message: pb.TileId, world: World) -> TileId:
+    """An address within the world."""
+    count_in_range("id.z", message.z, 0, world.max_level)
+    return TileId(message.z, message.x, message.y)
+
+
+def classes(priorities: Iterable[int]) -> frozenset[WorkClass]:
+    """Classes of work named in a request; collision tiles are not served yet."""
+    names = tuple(work_class.name for work_class in WorkClass)
+    found = frozenset(WorkClass[one_of("priorities", priority_name(priority), names)] for priority in priorities)
+    if WorkClass.COLLISION in found:
+        raise UnimplementedError("priorities: COLLISION tiles are not served yet; leave them out")
+    return found
+
+
+def priority_name(priority: int) -> str:
+    """Name of a priority without the prefix of its enumeration; the number where it has none."""
+    known = priority in pb.Priority.values()
+    return pb.Priority.Name(pb.Priority.ValueType(priority)).removeprefix("PRIORITY_") if known else str(priority)
+
+
+def criteria(message: pb.Selection, world: World) -> Criteria:
+    """What is asked for, with defaults filled in."""
+    finest = message.max_level if message.HasField("max_level") else world.max_level
+    count_in_range("selection.max_level", finest, 0, world.max_level)
+    count_in_range("selection.min_level", message.min_level, 0, finest)
+    by: ScreenSpaceError | Radius
+    if message.WhichOneof("by") == "radius":
+        in_range("selection.radius.radius", message.radius.radius, 0.0, 2.1e7)
+        by = Radius(message.radius.radius, count_in_range("selection.radius.level", message.radius.level, message.min_level, finest))
+    else:
+        default = ScreenSpaceError().target_pixels
+        by = ScreenSpaceError(
+            in_range("selection.screen_space_error.target_pixels", message.screen_space_error.target_pixels or default, 1, 1024)
+        )
+    return Criteria(by, message.min_level, finest)
+
+
+def content_options(message: pb.ContentOptions) -> ContentOptions:
+    """How content is made, with defaults filled in."""
+    default = ContentOptions()
+    if message.compression not in (pb.MESH_COMPRESSION_UNSPECIFIED, pb.MESH_COMPRESSION_NONE):
+        raise UnimplementedError("content.compression: meshes are not compressed yet; choose NONE")
+    formats = {
+        pb.TEXTURE_FORMAT_UNSPECIFIED: default.texture_format,
+        pb.TEXTURE_FORMAT_JPEG: "jpeg",
+        pb.TEXTURE_FORMAT_WEBP: "webp",
+        pb.TEXTURE_FORMAT_NONE: "none",
+    }
+    return ContentOptions(
+        segments=message.segments or default.segments,
+        texture_format=formats.get(message.texture_format, str(message.texture_format)),  # type: ignore[arg-type]
+        texture_quality=message.texture_quality or default.texture_quality,
+        unlit=message.unlit,
+        surface=surface("content.surface", message.surface),
+    )
+
+
+def surface(name: str, value: int) -> Surface:
+    """Which surface is meant; what a vehicle meets where nothing is said."""
+    surfaces: dict[int, Surface] = {
+        pb.SURFACE_UNSPECIFIED: "ground_or_water",
+        pb.SURFACE_GROUND_OR_WATER: "ground_or_water",
+        pb.SURFACE_GROUND: "ground",
+    }
+    one_of(name, str(surfaces.get(value, value)), get_args(Surface))
+    return surfaces[value]
+
+
+def sampling(message: pb.SampleHeightsRequest, world: World) -> Sampling:
+    """Places on a planet whose heights are asked for."""
+    longitudes, latitudes = list(message.east), list(message.north)
+    count_in_range("east (its points)", len(longitudes), 0, MOST_POINTS)
+    if len(latitudes) != len(longitudes):
+        text = f"north has {len(latitudes)} values and east {len(longitudes)}: every point needs one of each"
+        raise InvalidArgumentError(text, field="north", allowed=(str(len(longitudes)),))
+    for i, longitude in enumerate(longitudes):
+        if not math.isfinite(longitude):
+            finite(f"east[{i}]", longitude)
+    for i, latitude in enumerate(latitudes):
+        if not -90.0 <= latitude <= 90.0:
+            in_range(f"north[{i}]", latitude, -90.0, 90.0)
+    level = message.level if message.HasField("level") else world.max_level
+    count_in_range("level", level, 0, world.max_level)
+    return Sampling(longitudes, latitudes, level, GridOptions(surface("surface", message.surface)))
+
+
+def view_state(message: pb.View) -> ViewState:
+    """A viewpoint over a planet, with defaults filled in."""
+    longitude, latitude, height = _geodetic("view", message)
+    velocity = message.velocity
+    speeds = [(axis, getattr(velocity, axis)) for axis in "xyz"]
+    east, north, up = (in_range(f"view.velocity.{axis}", speed, -SPEED_LIMIT, SPEED_LIMIT) for axis, speed in speeds)
+    default = DEFAULT_VIEW
+    fov = message.vertical_field_of_view_degrees or default.vertical_field_of_view
+    return ViewState(
+        longitude,
+        latitude,
+        height,
+        (east, north, up),
+        _forward(message),
+        in_range("view.vertical_field_of_view_degrees", fov, 1.0, 170.0),
+        in_range("view.aspect_ratio", message.aspect_ratio or default.aspect_ratio, 0.05, 20.0),
+        count_in_range("view.viewport_lines", message.viewport_lines or default.viewport_lines, 1, 65_536),
+        _waypoints(message.waypoints),
+    )
+
+
+def _geodetic(where: str, message: pb.View | pb.Waypoint) -> tuple[float, float, float]:
+    if message.WhichOneof("position") != "geodetic":
+        raise InvalidArgumentError(f"{where}.geodetic is missing: the world is a planet", field=f"{where}.geodetic")
+    place = message.geodetic
+    return (
+        (finite(f"{where}.geodetic.longitude_degrees", place.longitude_degrees) + 180.0) % 360.0 - 180.0,
+        in_range(f"{where}.geodetic.latitude_degrees", place.latitude_degrees, -90.0, 90.0),
+        in_range(f"{where}.geodetic.height", place.height, *HEIGHT_LIMITS),
+    )
+
+
+def _forward(message: pb.View) -> tuple[float, float, float] | None:
+    """Unit vector east, north, up of the body's x axis."""
+    match message.WhichOneof("orientation"):
+        case "quaternion":
+            q = message.quaternion
+            in_range("view.quaternion (its norm)", math.hypot(q.x, q.y, q.z, q.w), 0.99, 1.01)
+            x, y, z = 1 - 2 * (q.y**2 + q.z**2), 2 * (q.x * q.y + q.w * q.z), 2 * (q.x * q.z - q.w * q.y)
+            norm = math.hypot(x, y, z)
+            return x / norm, y / norm, z / norm
+        case "heading_pitch_roll":
+            angles = message.heading_pitch_roll
+            finite("view.heading_pitch_roll.roll_degrees", angles.roll_degrees)
+            heading = math.radians(finite("view.heading_pitch_roll.heading_degrees", angles.heading_degrees))
+            pitch = math.radians(in_range("view.heading_pitch_roll.pitch_degrees", angles.pitch_degrees, -90.0, 90.0))
+            return math.sin(heading) * math.cos(pitch), math.cos(heading) * math.cos(pitch), math.sin(pitch)
+    return None
+
+
+def _waypoints(messages: Iterable[pb.Waypoint]) -> tuple[Waypoint, ...]:
+    waypoints: list[Waypoint] = []
+    for i, message in enumerate(messages):
+        count_in_range("view.waypoints", i + 1, 0, MOST_WAYPOINTS)
+        where = f"view.waypoints[{i}]"
+        earliest = waypoints[-1].seconds if waypoints else 0.0
+        if not earliest < message.seconds_ahead < math.inf:
+            raise InvalidArgumentError(f"{where}.seconds_ahead = {message.seconds_ahead} must be more than {earliest} s", field=where)
+        waypoints.append(Waypoint(*_geodetic(where, message), message.seconds_ahead))
+    return tuple(waypoints)

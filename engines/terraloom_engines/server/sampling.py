@@ -1,0 +1,42 @@
+"""Sampling: heights of many places, each tile's grid obtained once, from memory, the store, or generated in the queue of all work."""
+
+import asyncio
+
+import numpy as np
+from numpy.typing import NDArray
+
+from terraloom_engines.heights import Part, parts_by_tile
+from terraloom_engines.selection import Priority
+from terraloom_engines.server.checks import count_in_range
+from terraloom_engines.server.contents import ContentKey, Contents
+from terraloom_engines.server.requests import Sampling
+
+MOST_TILES = 1024
+"""Tiles of one request: generated at the finest level they take hours."""
+AT_ONCE = 64
+"""Tiles of one request that wait in the scheduler's queue at a time."""
+
+
+async def sampled_heights(contents: Contents, sampling: Sampling, priority: Priority) -> NDArray[np.float64]:
+    """Heights in metres above mean sea level, in the order of the places.
+
+    Raises InvalidArgumentError for places in more than `MOST_TILES` tiles, and what generation raises.
+    """
+    parts = parts_by_tile(sampling.level, sampling.longitudes, sampling.latitudes)
+    count_in_range(f"east (its tiles of level {sampling.level})", len(parts), 0, MOST_TILES)
+    heights = np.empty(len(sampling.longitudes))
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def fill(part: Part) -> None:
+        async with room:
+            grid = (await contents.get(ContentKey(part.tile, sampling.options), priority)).height_grid
+        assert grid is not None, "GridOptions make grids"
+        heights[part.indices] = grid.sample(part.columns, part.rows)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for part in parts:
+                group.create_task(fill(part))
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return heights

@@ -1,0 +1,189 @@
+"""The calls of the wire contract. Each reads its request, asks the part that knows, and writes the reply."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from importlib.metadata import version
+from typing import Any, TypeAlias
+
+import grpc
+
+from terraloom.errors import CancelledError, FailedPreconditionError, InternalError, InvalidArgumentError, TerraloomError
+from terraloom.v1 import terraloom_pb2 as pb
+from terraloom.v1.terraloom_pb2_grpc import TerraloomServicer
+from terraloom_engines.content import ContentOptions, GridOptions
+from terraloom_engines.selection import Criteria, Priority, WorkClass
+from terraloom_engines.server import replies, requests
+from terraloom_engines.server.barrier import Barrier, region_tiles, within
+from terraloom_engines.server.checks import count_in_range, in_range
+from terraloom_engines.server.contents import ContentKey, Contents
+from terraloom_engines.server.credit import Credit
+from terraloom_engines.server.sampling import sampled_heights
+from terraloom_engines.server.session import Session
+from terraloom_engines.server.sessions import Sessions
+from terraloom_engines.world import World
+
+MESSAGE_BYTES = 4 << 20
+"""Largest message that the server accepts: an opening with a full have-set."""
+WAITED_FOR = Priority(WorkClass.NEAR, 0.0, 0)
+"""Of a tile that a caller waits for: before all tiles of streams but the coarsest."""
+
+_log = logging.getLogger(__name__)
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class Servicer(TerraloomServicer):
+    """Serves one world."""
+
+    def __init__(self, world: World, contents: Contents, sessions: Sessions) -> None:
+        self._world = world
+        self._contents = contents
+        self._sessions = sessions
+
+    async def Stream(  # noqa: N802
+        self, request_iterator: AsyncIterator[pb.ClientMessage], context: Context
+    ) -> AsyncIterator[pb.ServerEvent]:
+        first = await anext(request_iterator, None)
+        if first is None or first.WhichOneof("message") != "open":
+            raise FailedPreconditionError("the first message of a stream must be `open`")
+        session = self._open(first.open)
+        reader = asyncio.create_task(self._read(session, request_iterator))
+        try:
+            yield pb.ServerEvent(opened=self._opened(session))
+            async with aclosing(self._sessions.events(session)) as events:
+                async for event in events:
+                    yield event
+        except _FinishedError:
+            return
+        except TerraloomError as error:
+            detail = replies.error_detail(error)
+            detail.final = True
+            yield pb.ServerEvent(error=detail)
+            raise
+        finally:
+            reader.cancel()
+            self._sessions.close(session, CancelledError("the stream has ended"))
+
+    async def _read(self, session: Session, messages: AsyncIterator[pb.ClientMessage]) -> None:
+        """Applies what comes up; the stream ends with the first message that is wrong, and when the client sends no more."""
+        try:
+            async for message in messages:
+                self._apply(session, message)
+            session.end(_FinishedError("the client has finished"))
+        except TerraloomError as error:
+            session.end(error)
+        except Exception as error:  # a defect of ours must end the stream, not leave it deaf
+            _log.exception("reading session %s failed", session.name)
+            session.end(InternalError(f"reading session {session.name} failed: see the server's log ({type(error).__name__})"))
+
+    def _apply(self, session: Session, message: pb.ClientMessage) -> None:
+        match message.WhichOneof("message"):
+            case "view":
+                session.look(message.view.sequence, requests.view_state(message.view))
+            case "ack":
+                session.acknowledge(message.ack.deliveries)
+            case "selection":
+                session.choose(requests.criteria(message.selection, self._world))
+            case "forget":
+                session.forget([requests.tile_id(tile, self._world) for tile in message.forget.tiles])
+            case "credit":
+                session.widen(Credit.from_message(message.credit))
+            case "open":
+                raise FailedPreconditionError("a stream is opened once: `open` came again")
+            case None:
+                raise InvalidArgumentError("a message of the client is empty, or of a kind that this server does not know")
+
+    def _open(self, request: pb.OpenSessionRequest) -> Session:
+        opening = requests.opening(request, self._world)
+        view = requests.view_state(request.view) if request.HasField("view") else None
+        session = self._sessions.open(opening)
+        if view is not None:
+            session.look(request.view.sequence, view)
+        _log.info("session %s opened by %r", session.name, request.client)
+        return session
+
+    def _opened(self, session: Session) -> pb.SessionOpened:
+        return pb.SessionOpened(
+            protocol_version=pb.PROTOCOL_VERSION_1,
+            session_id=session.name,
+            world=replies.world_info(self._world),
+            selection=replies.selection(session.criteria),
+            content=replies.content_options(session.content),
+            credit=session.window.credit.message(),
+        )
+
+    async def OpenSession(self, request: pb.OpenSessionRequest, context: Context) -> pb.SessionOpened:  # noqa: N802
+        return self._opened(self._open(request))
+
+    async def Subscribe(self, request: pb.SubscribeRequest, context: Context) -> AsyncIterator[pb.ServerEvent]:  # noqa: N802
+        session = self._sessions[request.session_id]
+        if request.priorities:
+            session.carry(requests.classes(request.priorities))
+        if request.HasField("credit"):
+            session.widen(Credit.from_message(request.credit))
+        await context.send_initial_metadata(())  # the client learns that it is subscribed before the first event
+        async with aclosing(self._sessions.events(session)) as events:
+            async for event in events:
+                yield event
+
+    async def UpdateView(self, request: pb.UpdateViewRequest, context: Context) -> pb.UpdateViewResponse:  # noqa: N802
+        session = self._sessions[request.session_id]
+        for name in ("credit", "selection", "forget", "ack", "view"):
+            if request.HasField(name):
+                self._apply(session, pb.ClientMessage(**{name: getattr(request, name)}))
+        return pb.UpdateViewResponse(view_sequence=session.view_sequence)
+
+    async def GetTile(self, request: pb.GetTileRequest, context: Context) -> pb.Tile:  # noqa: N802
+        requests.check_world(request.world, self._world)
+        tile, options = requests.tile_id(request.id, self._world), requests.content_options(request.content)
+        key = ContentKey(tile, GridOptions(options.surface) if request.height_grid else options)
+        return replies.tile(await self._contents.get(key, WAITED_FOR))
+
+    async def SampleHeights(self, request: pb.SampleHeightsRequest, context: Context) -> pb.SampleHeightsResponse:  # noqa: N802
+        requests.check_world(request.world, self._world)
+        sampling = requests.sampling(request, self._world)
+        heights = await sampled_heights(self._contents, sampling, WAITED_FOR)
+        surface, identity = replies.surface(sampling.options.surface), bytes.fromhex(self._world.identity)
+        return pb.SampleHeightsResponse(height=heights.tolist(), surface=surface, world_identity=identity)
+
+    async def Describe(self, request: pb.DescribeRequest, context: Context) -> pb.DescribeResponse:  # noqa: N802
+        requests.check_world(request.world, self._world)
+        return pb.DescribeResponse(
+            protocol_version=pb.PROTOCOL_VERSION_1,
+            server_version=version("terraloom"),
+            world=replies.world_info(self._world),
+            runtime=self._world.runtime_identity,
+            content=replies.content_options(ContentOptions()),
+            credit=Credit().message(),
+            selection=replies.selection(Criteria(max_level=self._world.max_level)),
+            max_message_bytes=MESSAGE_BYTES,
+            max_sample_points=requests.MOST_POINTS,
+        )
+
+    async def ListWorlds(self, request: pb.ListWorldsRequest, context: Context) -> pb.ListWorldsResponse:  # noqa: N802
+        return pb.ListWorldsResponse(worlds=[replies.world_info(self._world)])
+
+    async def Barrier(self, request: pb.BarrierRequest, context: Context) -> pb.BarrierResponse:  # noqa: N802
+        requests.check_world(request.world, self._world)
+        deadline = in_range("deadline", request.deadline, 0.0, 86_400.0)
+        barrier = Barrier(self._contents, requests.content_options(request.content))
+        match request.WhichOneof("where"):
+            case "region":
+                level = count_in_range("level", request.level, 0, self._world.max_level)
+                return await within(deadline, barrier, barrier.region(region_tiles(request.region, level)))
+            case "view":
+                view, criteria = requests.view_state(request.view), requests.criteria(request.selection, self._world)
+                return await within(deadline, barrier, barrier.view(view, criteria))
+            case "session_id":
+                session = self._sessions[request.session_id]
+                if session.view is None:
+                    raise FailedPreconditionError(f"session {session.name} has no view yet")
+                barrier = Barrier(self._contents, session.content)
+                return await within(deadline, barrier, barrier.view(session.view, session.criteria))
+        raise InvalidArgumentError("barrier names no region, view or session_id", field="region")
+
+
+class _FinishedError(CancelledError):
+    """The client half-closed its stream: the server ends it without an error."""

@@ -1,0 +1,77 @@
+"""Sessions by name: opened, found, and closed when nobody listens any more."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+
+from terraloom.errors import NotFoundError, ResourceExhaustedError, TerraloomError
+from terraloom.v1 import terraloom_pb2 as pb
+from terraloom_engines.server.contents import Contents
+from terraloom_engines.server.requests import Opening
+from terraloom_engines.server.session import Session
+
+MOST_SESSIONS = 256
+IDLE_SECONDS = 60.0
+"""How long a session without a connection waits for its subscriber to come, or to come back."""
+
+
+class Sessions:
+    """All sessions of a server. Lives on the event loop's thread."""
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents = contents
+        self._sessions: dict[str, Session] = {}
+        self._idle: dict[str, asyncio.TimerHandle] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __getitem__(self, name: str) -> Session:
+        """The session of that name. Raises NotFoundError."""
+        if name not in self._sessions:
+            raise NotFoundError(f"session {name!r} is not open: it never was, or nobody listened to it for {IDLE_SECONDS:g} s")
+        return self._sessions[name]
+
+    def open(self, opening: Opening) -> Session:
+        """A new session, which waits for its subscriber. Raises ResourceExhaustedError."""
+        if len(self._sessions) >= MOST_SESSIONS:
+            raise ResourceExhaustedError(f"{MOST_SESSIONS} sessions are open, which is the limit: try again later")
+        session = Session(secrets.token_hex(8), self._contents, opening)
+        self._sessions[session.name] = session
+        self._wait(session)
+        return session
+
+    def close(self, session: Session, error: TerraloomError) -> None:
+        """Gives up a session's work; whoever listens hears `error`."""
+        if timer := self._idle.pop(session.name, None):
+            timer.cancel()
+        self._sessions.pop(session.name, None)
+        session.end(error)
+
+    def close_all(self, error: TerraloomError) -> None:
+        """The same for all."""
+        for session in list(self._sessions.values()):
+            self.close(session, error)
+
+    @contextmanager
+    def _kept(self, session: Session) -> Iterator[None]:
+        """While a connection consumes the session it does not end; without one it does after a while."""
+        if timer := self._idle.pop(session.name, None):
+            timer.cancel()
+        try:
+            yield
+        finally:
+            if session.name in self._sessions and not session.attached:  # one that was turned away leaves it to the one who listens
+                self._wait(session)
+
+    async def events(self, session: Session) -> AsyncGenerator[pb.ServerEvent, None]:
+        """The session's events while a connection consumes them."""
+        with self._kept(session):
+            async with aclosing(session.events()) as events:
+                async for event in events:
+                    yield event
+
+    def _wait(self, session: Session) -> None:
+        gone = NotFoundError(f"session {session.name!r} was closed: nobody listened to it for {IDLE_SECONDS:g} s")
+        self._idle[session.name] = asyncio.get_running_loop().call_later(IDLE_SECONDS, self.close, session, gone)

@@ -1,0 +1,78 @@
+"""Errors become gRPC statuses, here and nowhere else: an interceptor round every call.
+
+The status comes from the table of `terraloom.errors`; an `ErrorDetail` goes with it as rich status (google.rpc.Status). What is not of
+the error tree is a defect: it is logged with its traceback and answers INTERNAL.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import status_pb2
+
+from terraloom.errors import TerraloomError
+from terraloom_engines.server.replies import error_detail
+
+_log = logging.getLogger(__name__)
+
+
+class StatusInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
+    """Wraps the handlers of all calls, whether they answer once or stream."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any]"]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "grpc.RpcMethodHandler[Any, Any]":
+        handler = await continuation(handler_call_details)
+        if handler is None or not handler_call_details.method.startswith("/terraloom."):
+            return handler
+        kinds = {
+            (False, False): grpc.unary_unary_rpc_method_handler,
+            (False, True): grpc.unary_stream_rpc_method_handler,
+            (True, True): grpc.stream_stream_rpc_method_handler,
+        }
+        behaviour: Any = handler.stream_stream or handler.unary_stream or handler.unary_unary
+        wrapped = _answers_many(behaviour) if handler.response_streaming else _answers_once(behaviour)
+        make = kinds[handler.request_streaming, handler.response_streaming]
+        return make(wrapped, handler.request_deserializer, handler.response_serializer)
+
+
+def _answers_once(behaviour: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+    async def call(request: object, context: "grpc.aio.ServicerContext[Any, Any]") -> object:
+        try:
+            return await behaviour(request, context)
+        except Exception as error:
+            await _abort(context, error)
+            raise
+
+    return call
+
+
+def _answers_many(behaviour: Callable[..., AsyncGenerator[object, None]]) -> Callable[..., AsyncIterator[object]]:
+    async def call(request: object, context: "grpc.aio.ServicerContext[Any, Any]") -> AsyncIterator[object]:
+        try:
+            async with aclosing(behaviour(request, context)) as answers:
+                async for answer in answers:
+                    yield answer
+        except Exception as error:
+            await _abort(context, error)
+
+    return call
+
+
+async def _abort(context: "grpc.aio.ServicerContext[Any, Any]", error: Exception) -> None:
+    """Ends the call with the status of `error`; raises grpc's own exception, which is how it ends calls."""
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    if not isinstance(error, TerraloomError):
+        _log.error("a call failed", exc_info=error)
+    detail = error_detail(error)
+    code = grpc.StatusCode[detail.status]
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    status = status_pb2.Status(code=code.value[0], message=detail.message, details=[packed])
+    await context.abort(code, detail.message, (("grpc-status-details-bin", status.SerializeToString()),))

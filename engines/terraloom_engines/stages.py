@@ -1,0 +1,97 @@
+"""A stage is one learned step of the recursion; this module has what both stages share: their window, noise and sampler."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from terraloom_engines.diffusion.sampling import sample_distributional
+from terraloom_engines.noise import gaussian_noise
+from terraloom_engines.runtimes import Graph
+from terraloom_engines.tiling import row_ground_sample_distance
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """What a trained network asks of its caller; written by the export, kept in the bundle's manifest.
+
+    `border` parent pixels are lost per call on each side, the receptive field; `times` are the sampler's calls; `channels` the
+    size of a sample and `noise_channels` of the noise; the scales undo the normalisation of the sample.
+    """
+
+    stream: int
+    border: int
+    times: tuple[float, ...]
+    channels: int
+    noise_channels: int
+    detail_scale: float
+    spread_mean: float
+    spread_scale: float
+
+    @classmethod
+    def from_manifest(cls, entry: Mapping[str, Any]) -> "StageSpec":
+        """The spec that a bundle's manifest holds under `stages`."""
+        return cls(**{**entry, "times": tuple(entry["times"])})
+
+    @property
+    def halo(self) -> int:
+        """Parent pixels lost on each side by the whole stage."""
+        return self.border * len(self.times)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square of parent pixels: `level` of the parent, global pixel of its north-west corner, side in pixels."""
+
+    level: int
+    column: int
+    row: int
+    side: int
+
+    def inner(self, margin: int) -> "Window":
+        """The window without `margin` pixels on each side."""
+        return Window(self.level, self.column + margin, self.row + margin, self.side - 2 * margin)
+
+    def child_gsd(self) -> Array:
+        """Metres per pixel of the children, per parent row: float32 (side,)."""
+        return _child_gsd(self.level, self.row, self.side)
+
+
+@lru_cache(maxsize=256)
+def _child_gsd(level: int, row: int, side: int) -> Array:
+    rows = [row_ground_sample_distance(level, row + i) / 2 for i in range(side)]
+    return np.array(rows, np.float32)
+
+
+@lru_cache(maxsize=256)
+def _log_child_gsd(level: int, row: int, side: int) -> Array:
+    return np.log2(_child_gsd(level, row, side).astype(np.float64)).astype(np.float32)
+
+
+def crop(values: Array, margin: int) -> Array:
+    """Drop `margin` pixels on every side of the last two axes."""
+    return values[..., margin : values.shape[-2] - margin, margin : values.shape[-1] - margin]
+
+
+def draw_sample(graph: Graph, spec: StageSpec, window: Window, seed: int, conditions: Mapping[str, Array]) -> Array:
+    """One sample (channels, side - 2 halo, side - 2 halo) for a window, given condition rasters (C, side, side) by name."""
+    gsd = _log_child_gsd(window.level, window.row, window.side)[None, :, None]
+    noises = []
+    for step in range(len(spec.times)):
+        part = window.inner(step * spec.border)
+        shape = (spec.noise_channels, part.side, part.side)
+        noises.append(gaussian_noise(seed, spec.stream + step, window.level, part.column, part.row, shape))
+
+    def denoise(noise: Array, time: float) -> Array:
+        margin = (window.side - noise.shape[-1]) // 2
+        inputs = {name: np.ascontiguousarray(crop(values, margin)[None], np.float32) for name, values in conditions.items()}
+        rows = gsd[:, margin : window.side - margin]
+        fixed = {"noise": noise[None], "time": np.full((1, 1, 1, 1), time, np.float32), "gsd": np.ascontiguousarray(rows[None])}
+        return graph.run(inputs | fixed)[0]
+
+    return sample_distributional(denoise, noises, spec.times)

@@ -1,0 +1,97 @@
+"""Training on the chain's own outputs: two steps in a row, scored as one.
+
+A network that has seen only real parents sharpens the small faults of its own, level after level, into stripes and steps. So half of the
+training scores the children that the network makes from parents it made itself, given the real grandparents: the same proper score as of
+one step, on p(children | grandparents), with gradients through both steps. Nothing needs to be paired but what is paired in nature.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from terraloom_engines.training import networks, objective
+
+CONDITIONS = ("elevation", "relief", "land", "gsd", "imagery", "colour", "texture", "geometry")
+TYPICAL_DEPARTURE = 0.35
+"""Typical departure of a child from the upsampled grandparent, in units of the grandparent's spread."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Two two-step draws and the truth: (raster, log2 spread) each, in units of the grandparent's spread; `scale` describes the unit."""
+
+    draws: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
+    truth: tuple[Tensor, Tensor]
+    scale: Tensor
+
+
+def chain_draws(model: nn.Module, batch: dict[str, Tensor], mean: str, spread: str) -> Chain:
+    """Two independent two-step draws below the batch's grandparents.
+
+    `mean` and `spread` name the condition rasters that travel down, (N, C, n, n): elevation and relief, or colour and texture.
+    """
+    given = {key: values for key, values in batch.items() if key in CONDITIONS}
+    above = {key: grandparent(values, key, batch[mean], mean, spread) for key, values in given.items()}
+    edge = 2 * networks.HALO
+    inside = networks.crop(above[spread], networks.HALO)
+    unit = networks.crop(functional.interpolate(torch.exp2(inside) * TYPICAL_DEPARTURE, scale_factor=4), edge)
+    truth = networks.crop(batch["children"], edge) / unit, networks.crop(torch.log2(batch["spreads"]), edge) / networks.SPREAD_SCALE
+    draws = []
+    for _ in range(2):
+        parent, relief = one_step(model, above, mean, spread)
+        child, log_spread = one_step(model, given | {mean: parent, spread: relief}, mean, spread)
+        draws.append((child / unit, log_spread / networks.SPREAD_SCALE))
+    gsd = batch["gsd"].mean(dim=2, keepdim=True)
+    scale = torch.cat([((gsd - 7) / 4).expand_as(unit), (torch.log2(unit) - gsd + 3) / 2.5], dim=1)
+    return Chain((draws[0], draws[1]), truth, scale)
+
+
+def chain_score(chain: Chain, mask: Tensor) -> Tensor:
+    """Sliced proper score of the two draws against the truth."""
+    draws, truth = chain.draws, chain.truth
+    sliced = objective.sliced_distance(mask, mask.device)
+
+    def whole(left: tuple[Tensor, Tensor], right: tuple[Tensor, Tensor]) -> Tensor:
+        return 3 * sliced(left[0], right[0]) + sliced(left[1], right[1])
+
+    return 0.5 * (whole(draws[0], truth) + whole(draws[1], truth)) - 0.5 * whole(draws[0], draws[1])
+
+
+def one_step(model: nn.Module, conditions: dict[str, Tensor], mean: str, spread: str) -> tuple[Tensor, Tensor]:
+    """Children drawn below a window: mean (N, C, 2m, 2m) and log2 spread (N, 1, 2m, 2m), m = n - 2 halo."""
+    count, _, side, _ = conditions[mean].shape
+    noise = torch.randn(count, int(model.channels) + networks.NOISE_EXTRA, side, side, device=conditions[mean].device)
+    sample = model(noise, torch.ones(count, 1, 1, 1, device=noise.device), **conditions).float()
+    parent, relief = networks.crop(conditions[mean], networks.HALO), networks.crop(conditions[spread], networks.HALO)
+    details = 3 * parent.shape[1]
+    scale = torch.exp2(relief) * networks.DETAIL_SCALE
+    offsets = torch.einsum("kd,bcdhw->bckhw", networks.HAAR.to(sample), sample[:, :details].unflatten(1, (-1, 3)))
+    means = functional.pixel_shuffle((parent[:, :, None] + offsets * scale[:, :, None]).flatten(1, 2), 2)
+    spreads = functional.pixel_shuffle(relief + sample[:, details:] * networks.SPREAD_SCALE + networks.SPREAD_MEAN, 2)
+    return means, torch.maximum(spreads, tilt_floor(means)) if parent.shape[1] == 1 else spreads
+
+
+def tilt_floor(heights: Tensor) -> Tensor:
+    """log2 of the spread that the slope alone puts into a pixel (a plane: gradient / sqrt(12)); heights (N, 1, h, w) in metres."""
+    padded = functional.pad(heights, [1, 1, 1, 1], mode="replicate")
+    east = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
+    south = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
+    return 0.5 * torch.log2((east**2 + south**2) / 12 + 1e-6)
+
+
+def grandparent(values: Tensor, key: str, mean_raster: Tensor, mean: str, spread: str) -> Tensor:
+    """One condition raster a level up, reflected by the border that the network loses."""
+    pad = [networks.HALO] * 4
+    if key == "gsd":
+        return functional.pad(values[:, :, ::2] + 1, [0, 0, *pad[:2]], mode="replicate")
+    if key in ("imagery", "geometry"):
+        coarse = torch.zeros_like(functional.avg_pool2d(values, 2))
+    elif key == spread:
+        light = mean_raster.mean(dim=1, keepdim=True)
+        between = functional.avg_pool2d((light - light.mean()) ** 2, 2) - functional.avg_pool2d(light - light.mean(), 2) ** 2
+        coarse = 0.5 * torch.log2(functional.avg_pool2d(torch.exp2(2 * values), 2) + between.clamp(min=0))
+    else:
+        coarse = functional.avg_pool2d(values, 2)
+    return functional.pad(coarse, pad, mode="reflect")

@@ -1,0 +1,218 @@
+"""Build the base of the world `earth` from public-domain data: `python -m terraloom_engines.training.earth_base --data DATA`.
+
+Levels 0 to 4 of EPSG:3857: ETOPO5 elevation reconciled with the GLOBE land mask, Blue Marble colour continued under the sea,
+relief and texture spreads (predicted from what is shipped, see `relief_prior`), and the mask itself in packed tiles.
+"""
+
+import argparse
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from terraloom_engines.bundle.archive import RasterArchive, pack_array, pack_image
+from terraloom_engines.bundle.coast import MASK_COLUMNS, MASK_ROWS, TILE_CELLS, CoastMask
+from terraloom_engines.bundle.earth import LOG_CODE_STEP, LOG_CODE_ZERO, STORED_LEVELS
+from terraloom_engines.field import LAND_FULL
+from terraloom_engines.stages import StageSpec
+from terraloom_engines.tiling import TILE_SIZE, latitude_from_row
+from terraloom_engines.training.export import stage_spec
+from terraloom_engines.training.networks import GeometryRefiner
+from terraloom_engines.training.rasters import load_pack
+from terraloom_engines.training.relief_prior import predict_relief
+from terraloom_engines.training.sharpening import sharpen
+
+BASE_LEVEL = 4
+SIDE = TILE_SIZE << BASE_LEVEL
+DEPRESSIONS = (
+    (34.9, 29.5, 36.2, 33.3), (46.0, 36.0, 56.0, 49.0), (-117.5, 35.5, -116.2, 37.0), (-116.6, 32.2, -114.8, 34.0),
+    (25.0, 28.0, 30.0, 31.2), (88.0, 42.0, 90.6, 43.6), (39.8, 11.0, 43.2, 15.2), (3.2, 51.0, 7.3, 53.7),
+    (135.0, -31.0, 141.0, -27.0), (-69.0, -50.0, -63.0, -42.0), (6.0, 33.0, 9.5, 35.0), (51.0, 43.0, 60.0, 46.0), (29.0, 29.0, 31.5, 31.7),
+)  # fmt: skip
+"""Boxes (west, south, east, north) of land below the sea: Dead Sea, Caspian, Death Valley, Salton, Qattara, Turpan, ..."""
+Raster = NDArray[np.float32]
+
+
+def mercator(raster: NDArray[Any], order: int = 1) -> Raster:
+    """Resample a global equirectangular raster (H, W) to the base grid (SIDE, SIDE)."""
+    height, width = raster.shape
+    latitudes = np.array([latitude_from_row(BASE_LEVEL, row + 0.5) for row in range(SIDE)])
+    rows = (90 - latitudes) / 180 * height - 0.5
+    columns = (np.arange(SIDE) + 0.5) / SIDE * width - 0.5 + 4
+    wrapped = np.concatenate([raster[:, -4:], raster, raster[:, :4]], axis=1).astype(np.float32)
+    grid = np.stack(np.meshgrid(rows, columns, indexing="ij"))
+    out: Raster = ndimage.map_coordinates(wrapped, grid, order=order, mode="nearest")
+    return out
+
+
+def write_mask(archive: zipfile.ZipFile, land: NDArray[np.bool_]) -> None:
+    """The mask in tiles of 10 degrees; a tile that is all sea is absent, one that is all land is an empty entry."""
+    for row in range(MASK_ROWS // TILE_CELLS):
+        for column in range(MASK_COLUMNS // TILE_CELLS):
+            tile = land[row * TILE_CELLS : (row + 1) * TILE_CELLS, column * TILE_CELLS : (column + 1) * TILE_CELLS]
+            if tile.all():
+                archive.writestr(f"land/{row}/{column}/whole", b"")
+            elif tile.any():
+                archive.writestr(f"land/{row}/{column}", pack_array(tile))
+
+
+def in_depression() -> NDArray[np.bool_]:
+    """Base pixels in the listed depressions."""
+    longitudes = (np.arange(SIDE) + 0.5) / SIDE * 360 - 180
+    latitudes = np.array([latitude_from_row(BASE_LEVEL, row + 0.5) for row in range(SIDE)])
+    inside = np.zeros((SIDE, SIDE), bool)
+    for west, south, east, north in DEPRESSIONS:
+        inside |= ((latitudes >= south) & (latitudes <= north))[:, None] & ((longitudes >= west) & (longitudes <= east))[None, :]
+    return inside
+
+
+def reconcile(elevation: Raster, land: NDArray[np.int32], relief: Raster) -> NDArray[np.int16]:
+    """Elevation in metres that agrees with the land fraction: land >= +1 m but in depressions, sea <= -1 m, mixed cells plausible.
+
+    Where land has relief, its mean lies above the sea by at least 0.8 of its spread (`relief`, log2 metres): heights above 0 with that
+    spread have no lower mean. ETOPO5 puts some fjord coasts under water; raised to 1 m only, they would stay flat plates for ever.
+
+    Below 200 m of water whole 8 m are kept: nobody sees the floor there, and it would be a third of the file.
+    """
+    share, spread = land.astype(np.float32) / LAND_FULL, np.exp2(relief)
+    floor = np.where(in_depression(), -450, np.maximum(1, np.where(elevation < 100, 0.8 * spread, 1)))
+    mixed = np.clip(elevation, np.maximum(-150 * (1 - share), (1.3 * share - 0.5) * spread), 40 + 3000 * share**2)
+    coast = np.where(land > LAND_FULL // 2, np.maximum(mixed, 1), np.minimum(mixed, -1))
+    fixed = np.where(land == LAND_FULL, np.maximum(elevation, floor), np.where(land == 0, np.minimum(elevation, -1), coast))
+    deep = fixed < -200
+    return np.where(deep, np.rint(fixed / 8) * 8, np.rint(fixed)).astype(np.int16)
+
+
+def continue_under_sea(colour: NDArray[np.uint8], land: NDArray[Any]) -> Raster:
+    """Blue Marble (H, W, 3) with everything but pure land replaced by the nearest land's colour, smoothed away from the shore."""
+    pure = land >= 250
+    far, nearest = ndimage.distance_transform_edt(~pure, return_indices=True)
+    filled = colour[tuple(nearest)].astype(np.float32)
+    smooth = np.stack([ndimage.gaussian_filter(filled[..., c], 4, mode=("nearest", "wrap")) for c in range(3)], axis=-1)
+    weight = np.clip((far - 1) / 4, 0, 1)[..., None]
+    return (filled * (1 - weight) + smooth * weight).astype(np.float32)
+
+
+def texture_spread(colour: Raster, relief: Raster) -> Raster:
+    """log2 of the luminance's spread inside a base pixel: the spread between neighbours, 5 steps of cover, up to 7 of shaded relief."""
+    light = colour.mean(axis=-1)
+    variance = ndimage.uniform_filter(light**2, 3) - ndimage.uniform_filter(light, 3) ** 2
+    return (0.5 * np.log2(np.maximum(variance, 0) + 5.0**2 + (7 * np.tanh(np.exp2(relief) / 150)) ** 2)).astype(np.float32)
+
+
+def log_code(octaves: NDArray[Any]) -> NDArray[np.uint8]:
+    """Octaves to a byte for every 2x2 block of pixels, in `LOG_CODE_STEP` steps an octave."""
+    return np.clip(np.rint(halve(octaves) * LOG_CODE_STEP) + LOG_CODE_ZERO, 0, 255).astype(np.uint8)
+
+
+def halve(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Mean of 2x2 blocks of an (H, W) raster."""
+    wide = values.astype(np.float64)
+    return (wide[::2, ::2] + wide[1::2, ::2] + wide[::2, 1::2] + wide[1::2, 1::2]) / 4
+
+
+def halve_spread(values: NDArray[Any], octaves: NDArray[Any]) -> Raster:
+    """log2 spread of the parents by the law of total variance."""
+    variance = halve(np.exp2(2.0 * octaves)) + np.maximum(halve(values.astype(np.float64) ** 2) - halve(values) ** 2, 0)
+    return (0.5 * np.log2(variance)).astype(np.float32)
+
+
+def write_level(archive: zipfile.ZipFile, level: int, rasters: dict[str, NDArray[Any]]) -> None:
+    """One level as 256 px tiles (128 px for the rasters of blocks)."""
+    for y in range(1 << level):
+        for x in range(1 << level):
+            for name, raster in rasters.items():
+                size = len(raster) >> level
+                window = np.s_[y * size : (y + 1) * size, x * size : (x + 1) * size]
+                tile = np.ascontiguousarray(raster[window])
+                packed = pack_image(tile, 95) if name.endswith(".webp") else pack_array(tile)
+                archive.writestr(f"{level}/{x}/{y}/{name}", packed)
+
+
+def write_coarse_levels(archive: zipfile.ZipFile, rasters: dict[str, NDArray[Any]]) -> None:
+    """Levels 2 to 0 in stored integers (1/64): exact means down to level 1, rounded at level 0."""
+    height, relief, texture = rasters["elevation"].astype(np.float64) * 64, rasters["relief"], rasters["texture"]
+    colour, land = decoded(rasters["colour"]), rasters["land"].astype(np.float64)
+    bands = [colour[..., c].astype(np.float64) * 64 for c in range(3)]
+    for level in range(BASE_LEVEL - 1, -1, -1):
+        light = np.add.reduce(bands) / 192
+        relief, texture = halve_spread(height / 64, relief), halve_spread(light, texture)
+        height, land, bands = halve(height), halve(land), [halve(band) for band in bands]
+        stored: dict[str, NDArray[Any]] = {
+            "land": np.rint(land).astype(np.uint8),
+            "elevation": np.rint(height).astype(np.int32),
+            "relief": log_code(relief),
+            "texture": log_code(texture),
+        }
+        stored |= {name: np.rint(band).astype(np.int16) for name, band in zip(("red", "green", "blue"), bands, strict=True)}
+        if level in STORED_LEVELS:
+            write_level(archive, level, stored)
+
+
+def decoded(colour: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The image as it will be read back: tile by tile through lossy WebP."""
+    import io
+
+    from PIL import Image
+
+    out = np.empty_like(colour)
+    for y in range(0, SIDE, TILE_SIZE):
+        for x in range(0, SIDE, TILE_SIZE):
+            tile = np.ascontiguousarray(colour[y : y + TILE_SIZE, x : x + TILE_SIZE])
+            out[y : y + TILE_SIZE, x : x + TILE_SIZE] = np.asarray(Image.open(io.BytesIO(pack_image(tile, 95))))
+    return out
+
+
+def base_rasters(data: Path, mask: CoastMask) -> dict[str, NDArray[Any]]:
+    """Elevation (int16 m), relief and texture (log2), colour (uint8) and land of the base grid."""
+    coarse = load_pack(data, "earth_coarse")
+    land = np.concatenate([mask.land(BASE_LEVEL, 0, row, 256, SIDE) for row in range(0, SIDE, 256)])
+    filled = continue_under_sea(coarse["rgb"], coarse["land255"])
+    colour = np.stack([mercator(filled[..., c]) for c in range(3)], axis=-1)
+    relief = mercator(predict_relief(coarse))
+    latitudes = np.radians([latitude_from_row(BASE_LEVEL, row + 0.5) for row in range(SIDE)])
+    relief += 0.5 * np.log2(np.cos(latitudes) * 9784 / 9276).astype(np.float32)[:, None]
+    elevation = reconcile(mercator(coarse["etopo5"]), land, relief)
+    return {
+        "elevation": elevation, "relief": relief, "texture": texture_spread(colour, relief),
+        "colour": np.clip(np.rint(colour), 0, 255).astype(np.uint8), "land": land,
+    }  # fmt: skip
+
+
+def build(data: Path, out: Path, geometry: Path | None) -> None:
+    """Write coast.zip and base.zip into `out`; `geometry` is the exported network that re-sharpens blurred land."""
+    out.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(out / "coast.zip", "w") as archive:
+        write_mask(archive, ~np.asarray(load_pack(data, "globe_combined_mask_compressed")["mask"]))
+    rasters = base_rasters(data, CoastMask(RasterArchive(out / "coast.zip", capacity=648)))
+    if geometry is not None:
+        spec = stage_spec(GeometryRefiner(), "geometry", (1.0,))
+        rasters["elevation"], rasters["relief"] = sharpen(
+            geometry, StageSpec(**spec), rasters["elevation"], rasters["relief"], rasters["land"]
+        )
+    with zipfile.ZipFile(out / "base.zip", "w") as archive:
+        tiles: dict[str, NDArray[Any]] = {
+            "elevation": rasters["elevation"],
+            "relief": log_code(rasters["relief"]),
+            "texture": log_code(rasters["texture"]),
+        }
+        tiles |= {"colour.webp": rasters["colour"], "land": rasters["land"].astype(np.uint8)}
+        write_level(archive, BASE_LEVEL, tiles)
+        write_coarse_levels(archive, rasters)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "bundle" / "data" / "earth")
+    parser.add_argument("--geometry", type=Path, help="exported geometry network that re-sharpens blurred land (default: leave it)")
+    given = parser.parse_args()
+    build(given.data, given.out, given.geometry)
+
+
+if __name__ == "__main__":
+    main()

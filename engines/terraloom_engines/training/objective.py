@@ -1,0 +1,97 @@
+"""The training objective: proper scoring rules over local features, so that one network call draws a sample instead of a mean.
+
+Two draws X, X' against the truth y, as in distributional diffusion models (De Bortoli et al., arXiv 2502.02483):
+E|X - y| - 1/2 E|X - X'|, least when the draws have the distribution of the truth (Gneiting & Raftery 2007). It is taken twice:
+as an energy score of small patches, and as a sliced one: the CRPS of linear filters slid over the child raster. The fixed filters
+(derivatives of first and second order, along and across the grid) see every border between pixels, so that a step at the border of a
+2x2 block costs as much as it is unlikely; the random ones, new in every step, see the joint distribution (Cramer-Wold).
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from terraloom_engines.training.networks import HAAR
+
+PATCHES = (1, 3)
+"""Sides of the energy score's patches in parent pixels."""
+FILTER_SIDE = 9
+RANDOM_FILTERS = 12
+
+
+def patch_norms(error: Tensor, mask: Tensor, side: int) -> Tensor:
+    """Mean over patches of the Euclidean norm of `error` (N, C, h, w), per channel root-mean-square; `mask` (N, 1, h, w) weighs pixels."""
+    squares = functional.avg_pool2d((error**2).mean(dim=1, keepdim=True), side, stride=max(1, side // 2))
+    weights = (functional.avg_pool2d(mask, side, stride=max(1, side // 2)) > 0.999).to(error.dtype)
+    return (torch.sqrt(squares + 1e-4) * weights).sum() / weights.sum().clamp(min=1)
+
+
+def child_raster(details: Tensor) -> Tensor:
+    """Details (N, 3C, h, w) to child offsets (N, C, 2h, 2w)."""
+    batch, channels, height, width = details.shape
+    offsets = torch.einsum("kd,bcdhw->bckhw", HAAR.to(details), details.view(batch, channels // 3, 3, height, width))
+    return functional.pixel_shuffle(offsets.flatten(1, 2), 2)
+
+
+def derivative_filters() -> Tensor:
+    """Fixed filters (F, 9, 9): first and second differences along rows, columns and both diagonals at steps of 1 and 2 pixels."""
+    rows = []
+    for step in (1, 2):
+        for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
+            first, second = torch.zeros(FILTER_SIDE, FILTER_SIDE), torch.zeros(FILTER_SIDE, FILTER_SIDE)
+            for kernel, taps in ((first, ((0, -1.0), (1, 1.0))), (second, ((-1, 1.0), (0, -2.0), (1, 1.0)))):
+                for place, value in taps:
+                    kernel[4 + place * dy * step, 4 + place * dx * step] = value
+            rows += [first, second]
+    return torch.stack(rows)
+
+
+def random_filters(count: int, device: torch.device) -> Tensor:
+    """Random filters (count, 9, 9): Gaussian taps under Gaussian windows of random width, so that all sizes up to 9 pixels occur."""
+    place = torch.arange(FILTER_SIDE, device=device) - FILTER_SIDE // 2
+    width = torch.rand(count, 1, 1, device=device) * 2 + 0.6
+    window = torch.exp(-(place[:, None] ** 2 + place[None, :] ** 2) / (2 * width**2))
+    return torch.randn(count, FILTER_SIDE, FILTER_SIDE, device=device) * window
+
+
+def sliced_distance(mask: Tensor, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
+    """Mean absolute difference of filter responses of two child rasters (N, C, 2h, 2w), for one draw of the random filters."""
+    kernels = torch.cat([derivative_filters().to(device), random_filters(RANDOM_FILTERS, device)])
+    kernels = kernels / kernels.flatten(1).norm(dim=1)[:, None, None]
+    fine = functional.interpolate(mask, scale_factor=2)
+    weights = (functional.avg_pool2d(fine, FILTER_SIDE, stride=1) > 0.999).to(fine.dtype)
+
+    def distance(first: Tensor, second: Tensor) -> Tensor:
+        error = first - second
+        planes = error.flatten(0, 1)[:, None]
+        responses = functional.conv2d(planes, kernels[:, None].to(planes.dtype)).unflatten(0, error.shape[:2])
+        spread = responses.abs().mean(dim=(1, 2))[:, None]
+        return (spread * weights).sum() / weights.sum().clamp(min=1)
+
+    return distance
+
+
+def distance(first: Tensor, second: Tensor, mask: Tensor, details: int) -> Tensor:
+    """The patch norms of the energy score; the first `details` channels are Haar details, the others log spreads."""
+    error = first - second
+    parts = [patch_norms(error[:, :details], mask, side) + 0.5 * patch_norms(error[:, details:], mask, side) for side in PATCHES]
+    return torch.stack(parts).sum()
+
+
+def energy_score(first: Tensor, second: Tensor, truth: Tensor, mask: Tensor, details: int) -> Tensor:
+    """Score of two independent draws (N, C, h, w) against the truth; lower is better."""
+    sliced = sliced_distance(mask, truth.device)
+
+    def whole(left: Tensor, right: Tensor) -> Tensor:
+        heights = sliced(child_raster(left[:, :details]), child_raster(right[:, :details]))
+        spreads = sliced(functional.pixel_shuffle(left[:, details:], 2), functional.pixel_shuffle(right[:, details:], 2))
+        return distance(left, right, mask, details) + 3 * heights + spreads
+
+    return 0.5 * (whole(first, truth) + whole(second, truth)) - 0.5 * whole(first, second)
+
+
+def noised(truth: Tensor, noise: Tensor, time: Tensor) -> Tensor:
+    """The straight path between data (time 0) and noise (time 1) of flow matching (Lipman et al. 2023)."""
+    return (1 - time) * truth + time * noise

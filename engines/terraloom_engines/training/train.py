@@ -1,0 +1,220 @@
+"""Train one network of the refine step: `python -m terraloom_engines.training.train geometry --data DATA`.
+
+Runs unchanged on CPU and CUDA (bf16 autocast there), writes a checkpoint every minute and goes on from it.
+"""
+
+import argparse
+import json
+import math
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from terraloom_engines.training import adversary, chaining, networks, objective, rasters, samples
+
+NETWORKS: dict[str, tuple[type[nn.Module], int, Any]] = {
+    "geometry": (networks.GeometryRefiner, 3, samples.geometry_sample),
+    "imagery": (networks.ImageryRefiner, 9, samples.imagery_sample),
+}
+"""Per network: module, number of detail channels, sample builder."""
+CARRIED = {"geometry": ("elevation", "relief"), "imagery": ("colour", "texture")}
+"""Per network: the rasters that travel down the levels, mean and log2 spread."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run; the learning rate falls along a cosine over `minutes` of training, restarts not counted."""
+
+    network: str
+    minutes: float = 30.0
+    width: int = 48
+    batch: int = 8
+    side: int = 64
+    learning_rate: float = 2e-3
+    average: float = 0.998
+    one_step_share: float = 1.0
+    adversarial: float = 0.5
+    threads: int = 2
+    workers: int = 0
+    seed: int = 1
+
+
+def sources(network: str, data: Path) -> list[rasters.Source]:
+    """The training material of one network, held-out regions included (they carry the mark)."""
+    if network == "imagery":
+        return rasters.imagery_sources(data)
+    return rasters.elevation_sources(data) + rasters.pair_sources(data)[0]
+
+
+def batch_of(balance: samples.ScaleBalance, config: TrainConfig, rng: np.random.Generator, device: str) -> dict[str, Tensor]:
+    """A stacked batch of windows."""
+    build = NETWORKS[config.network][2]
+    how = samples.Augmentation()
+    rows = [build(balance.draw(rng), config.side, how, rng) for _ in range(config.batch)]
+    return {key: torch.from_numpy(np.stack([row[key] for row in rows]).astype(np.float32)).to(device) for key in rows[0]}
+
+
+def score(model: nn.Module, batch: dict[str, Tensor], one_step_share: float, details: int) -> Tensor:
+    """Energy score of two draws at a time drawn per window: 1 (pure noise) with `one_step_share`, else uniform in 0.2..0.8."""
+    conditions = {key: value for key, value in batch.items() if key in chaining.CONDITIONS}
+    target, mask = batch["target"], batch["mask"]
+    count = target.shape[0]
+    when = torch.rand(count, 1, 1, 1, device=target.device) * 0.6 + 0.2
+    when = torch.where(torch.rand_like(when) < one_step_share, torch.ones_like(when), when)
+    noise = torch.randn_like(target)
+    draws = []
+    for _ in range(2):
+        start = torch.where(when == 1, torch.randn_like(target), objective.noised(target, noise, when))
+        extra = torch.randn(count, networks.NOISE_EXTRA, *target.shape[2:], device=target.device)
+        draws.append(model(torch.cat([start, extra], dim=1), when, **conditions).float())
+    truth = networks.crop(target, networks.HALO)
+    return objective.energy_score(draws[0], draws[1], truth, mask, details)
+
+
+class Trainer:
+    """Model, optimiser, moving average and clock of a run; `step` trains one batch, `save`/`load` keep it on disk."""
+
+    def __init__(self, config: TrainConfig, device: str) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.device = config, device
+        module, self.details, _ = NETWORKS[config.network]
+        self.model = module(config.width).to(device, memory_format=torch.channels_last)
+        self.average = module(config.width).to(device, memory_format=torch.channels_last)
+        self.average.load_state_dict(self.model.state_dict())
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=config.learning_rate, weight_decay=1e-4, betas=(0.9, 0.98))
+        self.critic = adversary.Critic(self.details // 3).to(device)
+        self.critic_optimiser = torch.optim.AdamW(self.critic.parameters(), lr=4e-4, betas=(0.0, 0.99))
+        self.steps, self.seconds = 0, 0.0
+
+    def step(self, batch: dict[str, Tensor]) -> float:
+        """One optimiser step; returns the loss."""
+        progress = min(1.0, self.seconds / 60 / self.config.minutes)
+        warm = min(1.0, (self.steps + 1) / 100)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.device == "cuda"):
+            if self.steps % 2:
+                chain = chaining.chain_draws(self.model, batch, *CARRIED[self.config.network])
+                loss = chaining.chain_score(chain, batch["mask"])
+                loss = loss + self._adversarial(chain, batch["mask"], loss)
+            else:
+                loss = score(self.model, batch, self.config.one_step_share, self.details)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimiser.step()
+        self.steps += 1
+        decay = min(self.config.average, 1 - 1 / (self.steps / 10 + 1))
+        with torch.no_grad():
+            for slow, fast in zip(self.average.parameters(), self.model.parameters(), strict=True):
+                slow.lerp_(fast, 1 - decay)
+        return float(loss.detach())
+
+    def _adversarial(self, chain: chaining.Chain, mask: Tensor, score: Tensor) -> Tensor | float:
+        """The critic's part of the loss, after one step of the critic itself; windows with invalid pixels are left out.
+
+        It is weighted so that its pull on the drawn raster is `adversarial` times that of the score.
+        """
+        whole = mask.amin(dim=(1, 2, 3)) > 0
+        if self.config.adversarial == 0 or not whole.any():
+            return 0.0
+        real, fake = (tuple(part[whole] for part in side) for side in (chain.truth, chain.draws[0]))
+        scale = chain.scale[whole]
+        penalty = 0.4 if self.steps % 8 == 1 else 0.0
+        self.critic_optimiser.zero_grad(set_to_none=True)
+        adversary.critic_loss(self.critic, real, fake, scale, penalty).backward()
+        self.critic_optimiser.step()
+        self.critic.requires_grad_(False)
+        loss = adversary.generator_loss(self.critic(*real, scale), self.critic(*fake, scale))
+        self.critic.requires_grad_(True)
+        raster = chain.draws[0][0]
+        pulls = [torch.autograd.grad(part, raster, retain_graph=True)[0].norm() for part in (score, loss)]
+        return (self.config.adversarial * pulls[0] / (pulls[1] + 1e-8)).clamp(max=2).detach() * loss
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint in one piece: a stop in the middle leaves the old one."""
+        state = {
+            "config": asdict(self.config), "model": self.model.state_dict(), "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(), "critic": self.critic.state_dict(), "steps": self.steps, "seconds": self.seconds,
+        }  # fmt: skip
+        torch.save(state, path.with_suffix(".part"))
+        os.replace(path.with_suffix(".part"), path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if "critic" in state:
+            self.critic.load_state_dict(state["critic"])
+        self.steps, self.seconds = state["steps"], state["seconds"]
+
+
+def held_out_score(trainer: Trainer, balance: samples.ScaleBalance, batches: int = 12) -> float:
+    """Mean one-step energy score of the averaged weights on held-out regions (the same windows every time)."""
+    rng = np.random.default_rng(7)
+    with torch.no_grad():
+        values = [
+            float(score(trainer.average, batch_of(balance, trainer.config, rng, trainer.device), 1.0, trainer.details))
+            for _ in range(batches)
+        ]
+    return float(np.mean(values))
+
+
+def train(config: TrainConfig, data: Path, out: Path, device: str) -> None:
+    """Train until the clock of the run is full; resumes from `out`/NETWORK.pt when it is there."""
+    torch.set_num_threads(config.threads)
+    out.mkdir(parents=True, exist_ok=True)
+    material = sources(config.network, data)
+    learn = samples.ScaleBalance([s for s in material if not s.held_out])
+    judge = samples.ScaleBalance([s for s in material if s.held_out])
+    trainer, checkpoint = Trainer(config, device), out / f"{config.network}.pt"
+    if checkpoint.exists():
+        trainer.load(checkpoint)
+    rng = np.random.default_rng([config.seed, trainer.steps])
+    losses: list[float] = []
+    last = saved = time.monotonic()
+    while trainer.seconds < config.minutes * 60:
+        losses.append(trainer.step(batch_of(learn, config, rng, device)))
+        now = time.monotonic()
+        trainer.seconds, last = trainer.seconds + now - last, now
+        if now - saved > 60:
+            trainer.save(checkpoint)
+            record = {"steps": trainer.steps, "minutes": round(trainer.seconds / 60, 2), "loss": float(np.mean(losses))}
+            print(json.dumps(record), flush=True)
+            losses, saved = [], now
+    trainer.save(checkpoint)
+    print(json.dumps({"steps": trainer.steps, "held_out": held_out_score(trainer, judge)}), flush=True)
+
+
+def main() -> None:
+    """Command line of one run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("network", choices=sorted(NETWORKS))
+    parser.add_argument("--data", type=Path, required=True, help="folder of the training packs")
+    parser.add_argument("--out", type=Path, default=Path("build/training"))
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    for name, kind in (
+        ("minutes", float),
+        ("width", int),
+        ("batch", int),
+        ("side", int),
+        ("threads", int),
+        ("learning-rate", float),
+        ("adversarial", float),
+    ):
+        parser.add_argument(f"--{name}", type=kind, default=getattr(TrainConfig, name.replace("-", "_")))
+    given = vars(parser.parse_args())
+    data, out, device = given.pop("data"), given.pop("out"), given.pop("device")
+    train(TrainConfig(**given), data, out, device)
+
+
+if __name__ == "__main__":
+    main()
