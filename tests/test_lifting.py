@@ -1,0 +1,42 @@
+"""The rules round the geometry network: the slope's floor, threshold hillslopes, and the shore."""
+
+import numpy as np
+import pytest
+
+from terraloom_engines.conservation import interleave, split_children
+from terraloom_engines.lifting import EXCESS_PERCENT, REPOSE, shore, spread_of, threshold_hillslopes, tilt_floor
+
+
+@pytest.mark.parametrize("step", [2, 64, 640, 9000])
+def test_a_plane_has_at_least_the_spread_that_its_slope_puts_into_a_pixel(step: int) -> None:
+    rows, columns = np.mgrid[:32, :32]
+    heights = (step * columns + 2 * step * rows).astype(np.int32)
+    floor = interleave(tilt_floor(split_children(heights)))[1:-1, 1:-1]
+    exact = step / 64 * 5**0.5 / 12**0.5
+    np.testing.assert_allclose(spread_of(floor), exact, rtol=0.004)
+
+
+def test_flat_ground_has_no_floor_to_speak_of() -> None:
+    assert spread_of(tilt_floor(np.full((4, 8, 8), 12345, np.int32))).max() <= 1 / 64
+
+
+def test_relief_beyond_threshold_hillslopes_is_compressed_and_less_is_left_alone() -> None:
+    metres = np.array([10.0, 80.0], np.float32)
+    gentle = np.full((4, 2, 3), round(256 * np.log2(0.1 * 10)), np.int32)
+    np.testing.assert_array_equal(threshold_hillslopes(gentle, metres), gentle)
+    knee = 256 * np.log2(REPOSE * metres)
+    steep = np.broadcast_to(np.rint(knee + 256).astype(np.int32)[:, None], (4, 2, 3))
+    kept = threshold_hillslopes(steep, metres) - knee[:, None]
+    np.testing.assert_allclose(kept, 256 * EXCESS_PERCENT / 100, atol=2)
+
+
+def test_the_shore_is_where_elevation_is_zero_and_pure_parents_stay_pure() -> None:
+    heights = np.arange(-600, 600, 100, dtype=np.int32).reshape(4, 1, 3)
+    relief = np.full((4, 1, 3), 256, np.int32)
+    for pure in (0, 255):
+        assert (shore(heights, relief, np.full((1, 3), pure, np.int32)) == pure).all()
+    mixed = shore(heights, relief, np.full((1, 3), 90, np.int32))
+    np.testing.assert_array_equal(mixed >= 128, heights >= 0)
+    assert mixed.min() == 0
+    assert mixed.max() == 255
+    assert (np.diff(mixed.ravel()) >= 0).all()

@@ -1,0 +1,215 @@
+"""The scheduler with real threads: order, sharing, cancellation, bounds, and what it counts."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from terraloom.errors import CancelledError, DataLossError, InternalError, ResourceExhaustedError, TerraloomError, UnavailableError
+from terraloom_engines.scheduler import Scheduler, Subscription
+from terraloom_engines.selection import Priority, WorkClass
+
+NOW = Priority(WorkClass.NEAR, 0.0, 0)
+
+
+class Workshop:
+    """Work whose pieces are words: each waits until its gate opens, then answers the word in capitals."""
+
+    def __init__(self, capacity: int = 4096) -> None:
+        self.started: list[str] = []
+        self.stored: dict[str, str] = {}
+        self.gate = threading.Event()
+        self.begun = threading.Semaphore(0)
+        self.scheduler: Scheduler[str, str] = Scheduler(self.stored.get, self.build, capacity=capacity)
+        self.delivered: list[tuple[str, str | TerraloomError]] = []
+
+    def build(self, word: str, cancelled: Callable[[], bool]) -> str:
+        self.started.append(word)
+        self.begun.release()
+        while not self.gate.wait(0.002):
+            if cancelled():
+                raise CancelledError(f"{word} was given up")
+        if word == "damaged":
+            raise DataLossError("damaged entry")
+        if word == "broken":
+            raise ZeroDivisionError("defect")
+        return word.upper()
+
+    def subscribe(self) -> Subscription[str, str]:
+        return self.scheduler.subscribe(lambda word, result: self.delivered.append((word, result)))
+
+    async def until_begun(self) -> None:
+        """Returns when one more piece has started."""
+        assert await asyncio.to_thread(self.begun.acquire, timeout=5)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Returns when `holds()`; fails after five seconds."""
+        async with asyncio.timeout(5):
+            while not holds():
+                await asyncio.sleep(0.002)
+
+
+@pytest.fixture
+async def workshop() -> AsyncIterator[Workshop]:
+    workshop = Workshop()
+    yield workshop
+    workshop.gate.set()
+    await workshop.scheduler.close()
+
+
+async def blocked(workshop: Workshop) -> asyncio.Task[str]:
+    """A first piece that keeps the worker busy until the gate opens."""
+    task = asyncio.create_task(workshop.scheduler.run("first", NOW))
+    await workshop.until_begun()
+    return task
+
+
+async def test_the_most_urgent_comes_first(workshop: Workshop) -> None:
+    await blocked(workshop)
+    subscription = workshop.subscribe()
+    wants = {
+        "later": Priority(WorkClass.NEAR, 2.0, 3),
+        "prefetch": Priority(WorkClass.PREFETCH, 1.0, 1),
+        "far": Priority(WorkClass.FAR, 0.0, 2),
+        "child": Priority(WorkClass.NEAR, 0.0, 5),
+        "parent": Priority(WorkClass.NEAR, 0.0, 4),
+        "collision": Priority(WorkClass.COLLISION, 9.0, 9),
+    }
+    subscription.replace(wants)
+    await asyncio.sleep(0.05)
+    workshop.gate.set()
+    await workshop.until(lambda: len(workshop.delivered) == len(wants))
+    assert workshop.started[1:] == ["collision", "parent", "child", "later", "far", "prefetch"]
+
+
+async def test_new_wishes_reorder_the_queue(workshop: Workshop) -> None:
+    await blocked(workshop)
+    subscription = workshop.subscribe()
+    subscription.replace({"a": Priority(WorkClass.NEAR, 0.0, 1), "b": Priority(WorkClass.FAR, 0.0, 1)})
+    await asyncio.sleep(0.05)
+    subscription.replace({"a": Priority(WorkClass.PREFETCH, 8.0, 1), "b": Priority(WorkClass.FAR, 0.0, 1)})
+    workshop.gate.set()
+    await workshop.until(lambda: len(workshop.delivered) == 2)
+    assert workshop.started[1:] == ["b", "a"]
+
+
+async def test_one_generation_serves_all_who_want_it(workshop: Workshop) -> None:
+    await blocked(workshop)
+    calls = [asyncio.create_task(workshop.scheduler.run("tile", NOW)) for _ in range(8)]
+    await asyncio.sleep(0.05)
+    workshop.gate.set()
+    assert await asyncio.gather(*calls) == ["TILE"] * 8
+    assert workshop.started.count("tile") == 1
+    assert workshop.scheduler.counters.shared == 7
+    assert workshop.scheduler.counters.generated == 2
+
+
+async def test_the_most_urgent_of_several_wishes_counts(workshop: Workshop) -> None:
+    await blocked(workshop)
+    patient, hasty = workshop.subscribe(), workshop.subscribe()
+    patient.replace({"a": Priority(WorkClass.FAR, 0.0, 1), "b": Priority(WorkClass.PREFETCH, 4.0, 1)})
+    hasty.replace({"b": Priority(WorkClass.NEAR, 0.0, 1)})
+    await asyncio.sleep(0.05)
+    workshop.gate.set()
+    await workshop.until(lambda: len(workshop.delivered) == 3)
+    assert workshop.started[1:] == ["b", "a"]
+
+
+async def test_what_nobody_wants_any_more_is_never_started(workshop: Workshop) -> None:
+    await blocked(workshop)
+    subscription = workshop.subscribe()
+    subscription.replace({"wanted": NOW, "given up": NOW})
+    await asyncio.sleep(0.05)
+    subscription.replace({"wanted": NOW})
+    workshop.gate.set()
+    await workshop.until(lambda: bool(workshop.delivered))
+    assert workshop.started == ["first", "wanted"]
+    assert workshop.scheduler.counters.dropped == 1
+    assert workshop.scheduler.counters.wasted_seconds == 0.0
+
+
+async def test_running_work_that_nobody_wants_any_more_stops(workshop: Workshop) -> None:
+    first = await blocked(workshop)
+    first.cancel()
+    await workshop.until(lambda: workshop.scheduler.counters.cancelled == 1)
+    assert len(workshop.scheduler) == 0
+    assert workshop.scheduler.counters.wasted_seconds == workshop.scheduler.counters.busy_seconds > 0.0
+
+
+async def test_work_wanted_again_while_it_stops_is_started_anew(workshop: Workshop) -> None:
+    first, second = workshop.subscribe(), workshop.subscribe()
+    first.replace({"tile": NOW})
+    await workshop.until_begun()
+    first.close()
+    await asyncio.to_thread(workshop.begun.acquire, timeout=0.05)  # the worker sees that nobody wants the tile; the loop may not have yet
+    second.replace({"tile": NOW})
+    workshop.gate.set()
+    await workshop.until(lambda: bool(workshop.delivered))
+    assert workshop.delivered == [("tile", "TILE")]
+
+
+async def test_what_is_stored_waits_for_no_generation(workshop: Workshop) -> None:
+    await blocked(workshop)
+    workshop.stored["tile"] = "stored tile"
+    assert await asyncio.wait_for(workshop.scheduler.run("tile", NOW), 5) == "stored tile"
+    assert workshop.scheduler.counters.found == 1
+
+
+async def test_errors_reach_whoever_asked_and_the_worker_goes_on(workshop: Workshop) -> None:
+    workshop.gate.set()
+    with pytest.raises(DataLossError, match="damaged entry"):
+        await workshop.scheduler.run("damaged", NOW)
+    with pytest.raises(InternalError, match="broken failed: defect"):
+        await workshop.scheduler.run("broken", NOW)
+    assert await workshop.scheduler.run("sound", NOW) == "SOUND"
+    assert workshop.scheduler.counters.failed == 2
+
+
+async def test_a_full_queue_says_so_and_takes_more_when_it_drained() -> None:
+    workshop = Workshop(capacity=3)
+    first = await blocked(workshop)
+    subscription = workshop.subscribe()
+    subscription.replace({"a": NOW, "b": NOW})
+    with pytest.raises(ResourceExhaustedError, match="queue is full"):
+        await workshop.scheduler.run("c", NOW)
+    assert await asyncio.gather(asyncio.wait_for(asyncio.shield(first), 0.01), return_exceptions=True)
+    workshop.gate.set()
+    await workshop.until(lambda: len(workshop.delivered) == 2)
+    assert await workshop.scheduler.run("c", NOW) == "C"
+    await workshop.scheduler.close()
+
+
+async def test_closing_answers_all_who_wait() -> None:
+    workshop = Workshop()
+    first = await blocked(workshop)
+    second = asyncio.create_task(workshop.scheduler.run("second", NOW))
+    await asyncio.sleep(0.02)
+    await workshop.scheduler.close()
+    for task in (first, second):
+        with pytest.raises(UnavailableError, match="shutting down"):
+            await task
+    with pytest.raises(UnavailableError, match="shutting down"):
+        await workshop.scheduler.run("third", NOW)
+
+
+steps = st.lists(st.tuples(st.integers(0, 2), st.sets(st.sampled_from("abcdefgh"), max_size=8)), max_size=12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(steps)
+async def test_everyone_gets_what_they_last_wanted_and_nothing_stays_behind(steps: list[tuple[int, set[str]]]) -> None:
+    workshop = Workshop()
+    got: list[set[str]] = [set(), set(), set()]
+    subscriptions = [workshop.scheduler.subscribe(lambda word, _, i=i: got[i].add(word)) for i in range(3)]
+    last: list[set[str]] = [set(), set(), set()]
+    workshop.gate.set()
+    for who, words in steps:
+        subscriptions[who].replace({word: Priority(WorkClass.NEAR, 0.0, ord(word)) for word in words})
+        last[who] = words
+        await asyncio.sleep(0)
+    await workshop.until(lambda: len(workshop.scheduler) == 0)
+    assert all(wanted <= received for wanted, received in zip(last, got, strict=True))
+    await workshop.scheduler.close()

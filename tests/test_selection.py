@@ -1,0 +1,332 @@
+"""Selection against a brute-force reference, and the promises that streams build on."""
+
+import math
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from terraloom.errors import ResourceExhaustedError
+from terraloom_engines.mesh import geometric_error
+from terraloom_engines.selection import (
+    RADIUS,
+    Criteria,
+    Radius,
+    ScreenSpaceError,
+    Selection,
+    ViewState,
+    Waypoint,
+    WorkClass,
+    extrapolate,
+    select,
+)
+from terraloom_engines.tiling import TileId, ground_sample_distance, lonlat_bounds, tile_from_lonlat
+
+ALPS = ViewState(longitude=10.0, latitude=46.5, height=2500.0)
+GROUND = (0.0, 1000.0)
+views = st.builds(
+    ViewState,
+    longitude=st.floats(-180.0, 180.0),
+    latitude=st.floats(-90.0, 90.0),
+    height=st.floats(-100.0, 2e7),
+    velocity=st.tuples(st.floats(-300.0, 300.0), st.floats(-300.0, 300.0), st.floats(-50.0, 50.0)),
+    viewport_lines=st.integers(64, 2160),
+)
+
+
+def known(tile: TileId) -> tuple[float, float]:
+    """Every tile's content is known, and its heights are these."""
+    return GROUND
+
+
+def cartesian(longitude: float, latitude: float, height: float) -> tuple[float, float, float]:
+    """Metres from Earth's centre on the sphere of Web Mercator."""
+    lam, phi, r = math.radians(longitude), math.radians(latitude), RADIUS + height
+    return r * math.cos(phi) * math.cos(lam), r * math.cos(phi) * math.sin(lam), r * math.sin(phi)
+
+
+def sampled_distance(view: ViewState, tile: TileId, heights: tuple[float, float], steps: int = 6) -> float:
+    """Distance to the nearest of a grid of points of the tile's bounding region; never below the exact distance."""
+    west, south, east, north = lonlat_bounds(tile)
+    eye = cartesian(view.longitude, view.latitude, view.height)
+    spans = [(west, east), (south, north), heights]
+    for _ in range(14):  # zoom in on the nearest point
+        grids = [[a + (b - a) * i / steps for i in range(steps + 1)] for a, b in spans[:2]] + [[*spans[2], sum(spans[2]) / 2]]
+        points = ((math.dist(eye, cartesian(x, y, h)), (x, y, h)) for x in grids[0] for y in grids[1] for h in grids[2])
+        best, nearest = min(points)
+        limits = [(west, east), (south, north), heights]
+        spans = [
+            (max(low, at - (b - a) / 4), min(high, at + (b - a) / 4))
+            for at, (a, b), (low, high) in zip(nearest, spans, limits, strict=True)
+        ]
+    return best
+
+
+def reference_error(view: ViewState, tile: TileId, heights: tuple[float, float]) -> float:
+    """Screen-space error in pixels, as Cesium defines it."""
+    distance = sampled_distance(view, tile, heights)
+    half = math.tan(math.radians(view.vertical_field_of_view) / 2)
+    return geometric_error(tile) * view.viewport_lines / (max(distance, 1e-9) * 2 * half)
+
+
+def tangent(height: float, solid: float) -> float:
+    """Metres from a height to where its horizon touches the sphere of a solid Earth at height `solid`; 0 from below."""
+    return math.sqrt(max((RADIUS + height) ** 2 - (RADIUS + solid) ** 2, 0.0))
+
+
+def hidden(view: ViewState, tile: TileId, top: float, solid: float = 0.0) -> bool:
+    """Whether a solid Earth up to height `solid` hides all of a tile that rises to `top`, in metres."""
+    return sampled_distance(view, tile, (top, top)) > tangent(view.height, solid) + tangent(top, solid)
+
+
+def reference(view: ViewState, target: float, max_level: int, *, horizon: bool) -> dict[TileId, float]:
+    """All tiles whose ancestors all exceed the target, with their errors: the definition, by brute force.
+
+    With `horizon`, the ancestors rise above that of a smooth Earth as well.
+    """
+    found, level = {}, [TileId(0, 0, 0)]
+    while level:
+        errors = {tile: reference_error(view, tile, GROUND) for tile in level}
+        found |= errors
+        refined = [tile for tile, error in errors.items() if error > target and tile.z < max_level]
+        level = [child for tile in refined if not (horizon and hidden(view, tile, GROUND[1])) for child in tile.children]
+    return found
+
+
+def leaves_that_overlap(leaves: list[TileId]) -> Iterator[tuple[TileId, TileId]]:
+    """Pairs of leaves of which one contains the other."""
+    present = set(leaves)
+    for leaf in leaves:
+        for z in range(leaf.z):
+            if leaf.ancestor(z) in present:
+                yield leaf.ancestor(z), leaf
+
+
+def area(leaves: list[TileId]) -> float:
+    """Share of the Web Mercator square covered."""
+    return sum(4.0**-leaf.z for leaf in leaves)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        ALPS,
+        ViewState(-179.999, 12.0, 800.0),
+        ViewState(179.9999, -51.0, 12_000.0),
+        ViewState(45.0, 89.0, 30_000.0),
+        ViewState(-100.0, 20.0, 9e6),
+        ViewState(0.0, -85.06, 1500.0, viewport_lines=480),
+    ],
+    ids=lambda view: f"{view.longitude},{view.latitude},{view.height}",
+)
+def test_selection_is_what_the_definition_of_screen_space_error_gives(view: ViewState) -> None:
+    """Without a line of sight: all that exceeds the target in sight, and nothing that does not exceed it."""
+    target, max_level = 24.0, 10
+    selected = {tile.tile for tile in select(view, Criteria(ScreenSpaceError(target), max_level=max_level), known).tiles}
+    errors, in_sight = (reference(view, target, max_level, horizon=horizon) for horizon in (False, True))
+    doubtful = {tile for tile, error in errors.items() if abs(error / target - 1) < 1e-4}
+    assert {t for t in (in_sight.keys() - selected) | (selected - errors.keys()) if t.parent not in doubtful} == set()
+
+
+def test_what_lies_behind_the_horizon_is_not_refined() -> None:
+    """But for a margin: mountains of 9 km may rise behind a valley of -500 m, and the Earth is no sphere."""
+    selected = {tile.tile for tile in select(ALPS, Criteria(max_level=12), known).tiles}
+    assert not any(hidden(ALPS, tile.parent, 9000.0, solid=-700.0) for tile in selected if tile.z > 0)
+    assert len(selected) < 0.9 * len(reference(ALPS, ScreenSpaceError().target_pixels, 12, horizon=False))
+
+
+def test_a_mountain_behind_the_horizon_is_refined() -> None:
+    """The Matterhorn's height, 440 km off, seen from 2.5 km: its foot is hidden, its top is not."""
+    view, criteria, finest = ViewState(7.66, 42.0, 2500.0), Criteria(ScreenSpaceError(1.5), max_level=11), {}
+    for height in (0.0, 4478.0):
+        leaves = select(view, criteria, lambda tile, height=height: (0.0, height)).leaves
+        (finest[height],) = (leaf.z for leaf in leaves if leaf == tile_from_lonlat(leaf.z, 7.66, 45.98))
+    assert finest[4478.0] > finest[0.0]
+
+
+@settings(max_examples=25, deadline=None)
+@given(views, st.floats(16.0, 200.0))
+def test_the_error_of_every_leaf_in_sight_is_within_the_target(view: ViewState, target: float) -> None:
+    max_level = 14
+    for leaf in select(view, Criteria(ScreenSpaceError(target), max_level=max_level), known).leaves:
+        west, south, east, north = lonlat_bounds(leaf)
+        corners = [cartesian(x, y, h) for x in (west, (west + east) / 2, east) for y in (south, north) for h in GROUND]
+        nearest = min(math.dist(cartesian(view.longitude, view.latitude, view.height), corner) for corner in corners)
+        error = geometric_error(leaf) * view.viewport_lines / (max(nearest, 1e-9) * 2 * math.tan(math.radians(30)))
+        assert leaf.z == max_level or error <= target * (1 + 1e-6) or hidden(view, leaf, GROUND[1])
+
+
+@settings(max_examples=25, deadline=None)
+@given(views, st.one_of(st.builds(ScreenSpaceError, st.floats(16.0, 64.0)), st.builds(Radius, st.floats(0.0, 5000.0), st.integers(0, 14))))
+def test_leaves_cover_the_root_once_and_parents_come_first(view: ViewState, by: ScreenSpaceError | Radius) -> None:
+    selection = select(view, Criteria(by, max_level=14), known)
+    leaves = list(selection.leaves)
+    assert area(leaves) == 1.0
+    assert list(leaves_that_overlap(leaves)) == []
+    position = {tile.tile: i for i, tile in enumerate(selection.tiles)}
+    assert len(position) == len(selection.tiles)
+    urgency = {tile.tile: tile.priority for tile in selection.tiles}
+    for tile in urgency:
+        assert tile.z == 0 or (position[tile.parent] < position[tile] and urgency[tile.parent] < urgency[tile])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(-180.0, 180.0), st.floats(-80.0, 80.0), st.floats(100.0, 20_000.0), st.integers(5, 13))
+def test_radius_refines_exactly_the_tiles_that_touch_the_disc(longitude: float, latitude: float, radius: float, level: int) -> None:
+    view = ViewState(longitude, latitude, 1e5)
+    leaves = select(view, Criteria(Radius(radius, level)), known).leaves
+    assert {leaf.z for leaf in leaves} <= set(range(level + 1))
+    for bearing in range(0, 360, 15):
+        later = extrapolate(ViewState(longitude, latitude, 0.0, velocity=unit(bearing)), 0.999 * radius)
+        assert tile_from_lonlat(level, later.longitude, later.latitude) in leaves
+    for leaf in leaves:
+        if leaf.z == level:
+            assert ground_distance(view, leaf.parent) <= radius * (1 + 1e-9)
+
+
+def unit(bearing: float) -> tuple[float, float, float]:
+    """One metre per second towards `bearing` degrees."""
+    return math.sin(math.radians(bearing)), math.cos(math.radians(bearing)), 0.0
+
+
+def ground_distance(view: ViewState, tile: TileId) -> float:
+    """Metres along the sphere to the nearest place of a small tile, from above: clamped in longitude and latitude."""
+    west, south, east, north = lonlat_bounds(tile)
+    longitude = min((view.longitude + turn for turn in (-360, 0, 360)), key=lambda x: abs(x - (west + east) / 2))
+    place = min(max(longitude, west), east), min(max(view.latitude, south), north)
+    chord = math.dist(cartesian(*place, 0.0), cartesian(view.longitude, view.latitude, 0.0))
+    return 2 * RADIUS * math.asin(chord / 2 / RADIUS) * math.cos(math.radians(tile_height(tile)))
+
+
+def tile_height(tile: TileId) -> float:
+    """Degrees of latitude that a tile spans: bounds how much a parallel is longer than the great circle beside it."""
+    _, south, _, north = lonlat_bounds(tile)
+    return north - south
+
+
+def test_the_antimeridian_is_no_border() -> None:
+    west, east = (set(select(ViewState(x, -17.0, 900.0), Criteria(max_level=13), known).leaves) for x in (-180.0, 180.0))
+    assert west == east
+    finest = {leaf for leaf in west if leaf.z == 13}
+    assert {leaf.x for leaf in finest} & {0, 1} and {leaf.x for leaf in finest} & {8191, 8190}
+
+
+def test_a_tile_of_unknown_height_is_not_refined() -> None:
+    selection = select(ALPS, Criteria(), lambda tile: GROUND if tile.z < 3 else None)
+    assert max(leaf.z for leaf in selection.leaves) == 3
+
+
+def test_heights_decide_how_near_a_tile_is() -> None:
+    def finest(height: float) -> int:
+        return max(leaf.z for leaf in select(ALPS, Criteria(max_level=18), lambda tile: (height, height)).leaves)
+
+    assert finest(2490.0) > finest(2000.0) > finest(0.0)
+
+
+def test_nothing_coarser_than_min_level_is_selected_and_the_ring_inside_is_the_same() -> None:
+    whole = select(ALPS, Criteria(Radius(3000.0, 12)), known)
+    cut = select(ALPS, Criteria(Radius(3000.0, 12), min_level=9), lambda tile: GROUND if tile.z >= 9 else None)
+    assert cut.tiles == tuple(tile for tile in whole.tiles if tile.tile.z >= 9)
+
+
+def test_a_selection_without_end_is_refused() -> None:
+    with pytest.raises(ResourceExhaustedError, match="more than 8192 tiles"):
+        select(ALPS, Criteria(Radius(100_000.0, 17)), known)
+
+
+def test_levels_stay_at_or_above_max_level() -> None:
+    assert max(tile.tile.z for tile in select(ALPS, Criteria(max_level=7), known).tiles) == 7
+
+
+@settings(max_examples=25, deadline=None)
+@given(views, st.floats(0.0, 359.0), st.floats(-89.0, 89.0))
+def test_culling_never_touches_what_lies_ahead(view: ViewState, heading: float, pitch: float) -> None:
+    """A camera selects no more than an all-round view and keeps each tile that holds a point inside its cone and before the horizon."""
+    h, p = math.radians(heading), math.radians(pitch)
+    looking = ViewState(
+        view.longitude,
+        view.latitude,
+        abs(view.height) + 2000.0,
+        forward=(math.sin(h) * math.cos(p), math.cos(h) * math.cos(p), math.sin(p)),
+    )
+    round_about = ViewState(looking.longitude, looking.latitude, looking.height)
+    criteria = Criteria(max_level=12)
+    seen, everything = tiles_of(select(looking, criteria, known)), tiles_of(select(round_about, criteria, known))
+    assert seen <= everything
+    for tile in everything - seen:
+        assert not in_view(looking, tile.parent)
+
+
+def tiles_of(selection: Selection) -> set[TileId]:
+    """Addresses only."""
+    return {tile.tile for tile in selection.tiles}
+
+
+def in_view(view: ViewState, tile: TileId) -> bool:
+    """Whether a corner or the middle of the tile is within 40 degrees of the line of sight and unhidden by the sphere."""
+    west, south, east, north = lonlat_bounds(tile)
+    eye = cartesian(view.longitude, view.latitude, view.height)
+    lam, phi = math.radians(view.longitude), math.radians(view.latitude)
+    axes = (
+        (-math.sin(lam), math.cos(lam), 0.0),
+        (-math.sin(phi) * math.cos(lam), -math.sin(phi) * math.sin(lam), math.cos(phi)),
+        (math.cos(phi) * math.cos(lam), math.cos(phi) * math.sin(lam), math.sin(phi)),
+    )
+    assert view.forward is not None
+    forward = [sum(amount * axis[i] for amount, axis in zip(view.forward, axes, strict=True)) for i in range(3)]
+    for longitude in (west, (west + east) / 2, east):
+        for latitude in (south, (south + north) / 2, north):
+            ray = [a - b for a, b in zip(cartesian(longitude, latitude, 0.0), eye, strict=True)]
+            length = math.hypot(*ray)
+            before_horizon = length**2 < (RADIUS + view.height) ** 2 - RADIUS**2
+            if before_horizon and sum(a * b for a, b in zip(ray, forward, strict=True)) > length * math.cos(math.radians(40)):
+                return True
+    return False
+
+
+def test_a_moving_viewpoint_prefetches_what_it_will_need_in_order_of_time() -> None:
+    moving = ViewState(10.0, 46.5, 1500.0, velocity=(0.0, 250.0, 0.0))
+    criteria = Criteria(max_level=15)
+    ahead = [tile for tile in select(moving, criteria, known).tiles if not tile.visible]
+    now = tiles_of(select(ViewState(10.0, 46.5, 1500.0), criteria, known))
+    assert ahead
+    assert {tile.priority.time_to_need for tile in ahead} <= {1.0, 2.0, 4.0, 8.0}
+    for tile in ahead:
+        later = extrapolate(moving, tile.priority.time_to_need)
+        assert tile.tile not in now
+        assert tile.tile in tiles_of(select(ViewState(later.longitude, later.latitude, later.height), criteria, known))
+    later = extrapolate(moving, 8.0)
+    everything = tiles_of(select(moving, criteria, known))
+    assert tiles_of(select(ViewState(later.longitude, later.latitude, later.height), criteria, known)) <= everything
+
+
+def test_near_tiles_are_those_that_bring_the_error_down_to_twice_the_target() -> None:
+    selected = select(ALPS, Criteria(ScreenSpaceError(16.0), max_level=14), known).tiles
+    assert {tile.tile for tile in selected if tile.priority.work_class is WorkClass.NEAR} == tiles_of(
+        select(ALPS, Criteria(ScreenSpaceError(32.0), max_level=14), known)
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(views, st.floats(0.0, 60.0))
+def test_extrapolation_moves_by_velocity_times_time(view: ViewState, seconds: float) -> None:
+    later = extrapolate(view, seconds)
+    assert -180.0 <= later.longitude <= 180.0 and -90.0 <= later.latitude <= 90.0
+    start, end = (cartesian(v.longitude, v.latitude, view.height) for v in (view, later))
+    path = math.hypot(*view.velocity[:2]) * seconds
+    assert math.dist(start, end) == pytest.approx(path, abs=max(1e-3 * path, 0.5))
+    assert later.height == pytest.approx(view.height + view.velocity[2] * seconds)
+
+
+def test_waypoints_take_the_short_way_round_and_end_at_the_last() -> None:
+    view = ViewState(179.0, 0.0, 0.0, velocity=(0.0, 99.0, 0.0), waypoints=(Waypoint(-179.0, 2.0, 100.0, 10.0),))
+    half_way = extrapolate(view, 5.0)
+    assert (abs(half_way.longitude), half_way.latitude, half_way.height) == pytest.approx((180.0, 1.0, 50.0))
+    assert extrapolate(view, 60.0).longitude == -179.0
+
+
+def test_geometric_error_is_four_ground_sample_distances_at_the_tile() -> None:
+    tile = tile_from_lonlat(14, 10.0, 46.5)
+    _, south, _, north = lonlat_bounds(tile)
+    assert geometric_error(tile) == pytest.approx(4 * ground_sample_distance(14, (south + north) / 2), rel=1e-4)

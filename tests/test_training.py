@@ -1,0 +1,59 @@
+"""What training rests on: the law of total variance in pyramids, and a score that only the right distribution minimises."""
+
+import numpy as np
+import pytest
+
+from terraloom_engines.training.pyramid import coarser, finest_elevation, pyramid
+
+
+def rough_land(side: int = 128) -> np.ndarray:
+    rng = np.random.default_rng(3)
+    spectrum = np.fft.rfft2(rng.standard_normal((side, side)))
+    radius = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])
+    return np.fft.irfft2(spectrum / np.maximum(radius, 1 / side) ** 2).astype(np.float32) * 100
+
+
+def test_spread_and_mean_of_every_level_follow_the_law_of_total_variance() -> None:
+    finest = finest_elevation(rough_land(), 30.0, 1.0, np.ones((128, 128), bool))
+    levels = pyramid(finest, smallest=4)
+    assert [level.mean.shape[1] for level in levels] == [128, 64, 32, 16, 8, 4]
+    for level in levels[1:]:
+        k = 128 // level.mean.shape[1]
+        blocks = finest.mean[0].astype(np.float64).reshape(128 // k, k, 128 // k, k)
+        inside = finest.spread.astype(np.float64).reshape(128 // k, k, 128 // k, k) ** 2
+        np.testing.assert_allclose(level.mean[0], blocks.mean(axis=(1, 3)), rtol=1e-4, atol=1e-2)
+        np.testing.assert_allclose(level.spread**2, blocks.var(axis=(1, 3)) + inside.mean(axis=(1, 3)), rtol=2e-2)
+        assert level.gsd == 30 * k
+
+
+def test_invalid_pixels_make_their_parents_invalid() -> None:
+    valid = np.ones((8, 8), bool)
+    valid[3, 5] = False
+    parent = coarser(finest_elevation(np.zeros((8, 8), np.float32), 30.0, 1.0, valid))
+    assert np.argwhere(~parent.valid).tolist() == [[1, 2]]
+
+
+def test_networks_lose_their_border_and_the_smooth_upsampling_keeps_planes() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed: the training extra is tested where it is")
+    from terraloom_engines.training import networks
+
+    model = networks.GeometryRefiner(8)
+    plane = (torch.arange(40.0)[None, :] * 3 + torch.arange(40.0)[:, None] * 5)[None, None]
+    rest = {"relief": torch.zeros(1, 1, 40, 40), "land": torch.ones(1, 1, 40, 40), "gsd": torch.full((1, 1, 40, 1), 5.0)}
+    sample = model(torch.zeros(1, 10, 40, 40), torch.ones(1, 1, 1, 1), plane, imagery=torch.zeros(1, 13, 40, 40), **rest)
+    assert sample.shape == (1, 7, 40 - 2 * networks.HALO, 40 - 2 * networks.HALO)
+    details = networks.smooth_details(plane)[0, :, 0, 0]
+    np.testing.assert_allclose(details, [0.75, 1.25, 0], atol=1e-5)
+
+
+def test_the_score_prefers_draws_of_the_right_spread() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed: the training extra is tested where it is")
+    from terraloom_engines.training.objective import energy_score
+
+    torch.manual_seed(0)
+    truth, mask = torch.randn(64, 7, 16, 16), torch.ones(64, 1, 16, 16)
+    scores = {}
+    for spread in (0.0, 0.5, 1.0, 1.6):
+        torch.manual_seed(1)
+        scores[spread] = float(energy_score(spread * torch.randn_like(truth), spread * torch.randn_like(truth), truth, mask, 3))
+    assert min(scores, key=scores.__getitem__) == 1.0
