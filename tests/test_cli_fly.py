@@ -37,15 +37,15 @@ def test_a_flight_along_a_csv_path_ends_with_a_table(server: str, tmp_path: Path
 
 
 def test_mistakes_are_told_in_one_line(server: str) -> None:
-    for arguments, complaint in (
-        ((server, "--from", "somewhere"), "LONGITUDE,LATITUDE"),
-        ((server, "--from", "200,0"), "longitude goes from -180 to 180"),
-        ((server, "--world", "atlantis"), "earth"),
-        ((server, "--max-level", "99"), "18"),
-        (("127.0.0.1:1",), "not ready"),
+    for arguments, complaint, code in (
+        ((server, "--from", "somewhere"), "LONGITUDE,LATITUDE", 2),
+        ((server, "--from", "200,0"), "longitude goes from -180 to 180", 2),
+        ((server, "--world", "atlantis"), "earth", 2),
+        ((server, "--max-level", "99"), "18", 2),
+        (("127.0.0.1:1",), "not ready", 3),
     ):
         result = fly(*arguments, "--seconds", "1", "--json")
-        assert result.returncode == 2
+        assert result.returncode == code
         assert result.stderr.startswith("error: ")
         assert complaint in result.stderr
         assert result.stderr.count("\n") == 1

@@ -213,12 +213,12 @@ def serve(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=30)
 
 
-def test_a_taken_port_is_one_clear_line_and_exit_code_2() -> None:
+def test_a_taken_port_is_one_clear_line_and_exit_code_3() -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         result = serve("--port", str(holder.getsockname()[1]))
-    assert result.returncode == 2
+    assert result.returncode == 3
     assert result.stdout == ""
     assert result.stderr.startswith("error: cannot listen on 127.0.0.1:")
     assert result.stderr.count("\n") == 1

@@ -13,18 +13,23 @@
     `-- InternalError             a defect of ours
         `-- DataLossError         stored or received bytes that fail their checksum or their format
 
-One table ties them to gRPC status codes: servers map errors by `status_name`, clients map statuses back by `error_from_status`.
-Commands print one line, `error: <message>`, and exit with `exit_code`.
+One table, `CODES`, ties them to gRPC statuses, HTTP statuses and exit codes: servers map errors by `codes`, clients map statuses back by
+`error_from_status`. Commands print one line, `error: <message>`, and exit with `exit_code`: 2 for bad input, 3 for what may go well
+later, 4 for what this server will not do, 1 for all else.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
 
 class TerraloomError(Exception):
     """Base of all errors of Terraloom; `str(error)` is one sentence for a person."""
 
-    exit_code = 2
+    @property
+    def exit_code(self) -> int:
+        """What a command exits with."""
+        return codes(self).exit
 
 
 class InvalidArgumentError(TerraloomError):
@@ -80,27 +85,40 @@ class DataLossError(InternalError):
     """Stored or received bytes fail their checksum or their format."""
 
 
-GRPC_STATUS: Mapping[type[TerraloomError], str] = MappingProxyType(
+class Codes(NamedTuple):
+    """What an error is called elsewhere: name of the `grpc.StatusCode` member, HTTP status, exit code of a command."""
+
+    grpc: str
+    http: int
+    exit: int
+
+
+CODES: Mapping[type[TerraloomError], Codes] = MappingProxyType(
     {
-        InvalidArgumentError: "INVALID_ARGUMENT",
-        NotFoundError: "NOT_FOUND",
-        FailedPreconditionError: "FAILED_PRECONDITION",
-        ResourceExhaustedError: "RESOURCE_EXHAUSTED",
-        UnauthenticatedError: "UNAUTHENTICATED",
-        UnimplementedError: "UNIMPLEMENTED",
-        UnavailableError: "UNAVAILABLE",
-        DeadlineExceededError: "DEADLINE_EXCEEDED",
-        CancelledError: "CANCELLED",
-        InternalError: "INTERNAL",
-        DataLossError: "DATA_LOSS",
+        InvalidArgumentError: Codes("INVALID_ARGUMENT", 400, 2),
+        NotFoundError: Codes("NOT_FOUND", 404, 2),
+        FailedPreconditionError: Codes("FAILED_PRECONDITION", 400, 4),
+        ResourceExhaustedError: Codes("RESOURCE_EXHAUSTED", 429, 3),
+        UnauthenticatedError: Codes("UNAUTHENTICATED", 401, 4),
+        UnimplementedError: Codes("UNIMPLEMENTED", 501, 4),
+        UnavailableError: Codes("UNAVAILABLE", 503, 3),
+        DeadlineExceededError: Codes("DEADLINE_EXCEEDED", 504, 3),
+        CancelledError: Codes("CANCELLED", 499, 1),
+        InternalError: Codes("INTERNAL", 500, 1),
+        DataLossError: Codes("DATA_LOSS", 500, 1),
     }
 )
-"""Error class to name of the `grpc.StatusCode` member; the one place where the two meet."""
+"""The one place where errors meet other people's numbers; HTTP as google.rpc.Code has it."""
+
+
+def codes(error: BaseException) -> Codes:
+    """The codes of `error`: those of its nearest class in the table, those of an `InternalError` for anything else."""
+    return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), CODES[InternalError])
 
 
 def status_name(error: BaseException) -> str:
-    """Name of the gRPC status of `error`: that of its nearest class in the table, `INTERNAL` for anything else."""
-    return next((GRPC_STATUS[kind] for kind in type(error).__mro__ if kind in GRPC_STATUS), "INTERNAL")
+    """Name of the gRPC status of `error`."""
+    return codes(error).grpc
 
 
 def error_from_status(name: str, message: str, *, field: str = "", allowed: tuple[str, ...] = ()) -> TerraloomError:
@@ -108,7 +126,7 @@ def error_from_status(name: str, message: str, *, field: str = "", allowed: tupl
 
     `field` and `allowed` are those of an `InvalidArgumentError`.
     """
-    for kind, status in GRPC_STATUS.items():
-        if status == name:
+    for kind, known in CODES.items():
+        if known.grpc == name:
             return InvalidArgumentError(message, field=field, allowed=allowed) if kind is InvalidArgumentError else kind(message)
     return InternalError(f"{name}: {message}")
