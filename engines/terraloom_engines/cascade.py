@@ -13,29 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from terraloom.errors import CancelledError
+from terraloom_engines.bundle.base import Base
 from terraloom_engines.conservation import interleave, split_children
 from terraloom_engines.field import Field
 from terraloom_engines.imagery import ImageryStage
 from terraloom_engines.lifting import LiftingStage
 from terraloom_engines.stages import StageSpec, Window
 from terraloom_engines.tiling import TILE_SIZE, TileId
-
-
-class Base(Protocol):
-    """The coarsest rasters of a world."""
-
-    @property
-    def finest_level(self) -> int:
-        """The level from which the cascade starts."""
-        ...
-
-    def field(self, tile: TileId, halo: int) -> Field:
-        """Stored rasters of a tile of `finest_level` or coarser."""
-        ...
-
-    def child_land(self, level: int, column: int, row: int, side: int) -> NDArray[np.int32] | None:
-        """Land fraction (side, side) of global pixels of `level`, or None where only the elevation knows the coast."""
-        ...
 
 
 class FieldCache(Protocol):

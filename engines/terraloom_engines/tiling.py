@@ -7,6 +7,7 @@ distance varies, with latitude.
 
 import math
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import lru_cache
 
 from terraloom.errors import InvalidArgumentError
@@ -17,6 +18,15 @@ MAX_LEVEL = 18
 MAX_LATITUDE = 85.05112877980659
 EQUATOR = 40075016.685578488
 """Length of the WGS84 equator in metres: the width of the Web Mercator square."""
+
+
+class WorldKind(IntEnum):
+    """How a world is addressed."""
+
+    PLANET = 1
+    """On the WGS84 ellipsoid, by Web Mercator."""
+    PLANE = 2
+    """In local metres, without bounds."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
