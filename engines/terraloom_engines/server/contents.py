@@ -5,7 +5,16 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from terraloom.errors import DataLossError
-from terraloom_engines.content import ContentOptions, GridOptions, TileContent, build_content, content_hash, decode_content, encode_content
+from terraloom_engines.content import (
+    BoundsOptions,
+    ContentOptions,
+    Options,
+    TileContent,
+    build_content,
+    content_hash,
+    decode_content,
+    encode_content,
+)
 from terraloom_engines.scheduler import Scheduler
 from terraloom_engines.selection import HeightRange, Priority
 from terraloom_engines.store import MemoryStore, Store
@@ -22,7 +31,7 @@ class ContentKey(NamedTuple):
     """One content: a tile made in one way."""
 
     tile: TileId
-    options: ContentOptions | GridOptions
+    options: Options
 
     def __str__(self) -> str:
         return f"tile {self.tile}"
@@ -92,6 +101,8 @@ class Contents:
         return content
 
     def _remember(self, key: ContentKey, content: TileContent) -> None:
+        if isinstance(key.options, BoundsOptions):
+            return
         heights = self._heights.setdefault(key.options.surface, {})
         with self._lock:
             if key.tile not in heights:

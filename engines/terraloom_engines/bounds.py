@@ -1,0 +1,107 @@
+"""Bounds: between which heights a tile and everything generated below it lies, known from the tile's own rasters.
+
+The promise of the cascade is |child - parent| <= 4 of the child's ground sample distances, so all descendants of a pixel stay within 4
+of its own. Land and water that are pure stay so below the coast's level; a mixed pixel may become either, ground or sea. Skirts hang 8
+ground sample distances of their own tile below its rim. A pixel of level z with ground sample distance g(z) bounds tiles of level l >= z by
+
+    height - 4 g(z) - 4 g(l)  <=  content  <=  height + 4 g(z)
+
+since a rim at level l has sunk by at most 4 g(z) - 4 g(l), and its skirt by 8 g(l) more.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from terraloom.errors import DataLossError
+from terraloom_engines.field import ELEVATION_UNIT, LAND_FULL, Field
+from terraloom_engines.tiling import TILE_SIZE, TileId, row_ground_sample_distance
+
+__all__ = ["COAST_LEVEL", "HeightBounds", "decode_bounds", "encode_bounds", "height_bounds"]
+
+COAST_LEVEL = 7
+"""Level from which a pixel that is land altogether, or water altogether, has no others below it."""
+DRIFT = 4.0
+"""Ground sample distances of a pixel that its descendants may be away from it."""
+MARGIN = 4
+"""Pixels beyond a tile's edge that its vertices read, in pixels of its own level: half a square of the coarsest mesh."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeightBounds:
+    """Bounds of a tile and its descendants for some levels, in metres above mean sea level, skirts included.
+
+    `low[d]` and `high[d]`, shape (2^d, 2^d), rows southward and columns eastward, bound the tiles `d` levels below `tile` and all
+    that is generated below them.
+    """
+
+    tile: TileId
+    low: tuple[Array, ...] = field(repr=False)
+    high: tuple[Array, ...] = field(repr=False)
+
+    def of(self, tile: TileId) -> tuple[float, float]:
+        """The bounds of `self.tile` or one of its descendants."""
+        depth = tile.z - self.tile.z
+        row, column = tile.y - (self.tile.y << depth), tile.x - (self.tile.x << depth)
+        return float(self.low[depth][row, column]), float(self.high[depth][row, column])
+
+
+def height_bounds(field: Field, levels: int) -> HeightBounds:
+    """Bounds of a field's tile and its descendants, `levels` levels in all; the field needs a halo of `MARGIN` pixels."""
+    lowest, highest = _pixel_bounds(field.crop(MARGIN))
+    low, high = [], []
+    for depth in range(levels):
+        margin = max(MARGIN >> depth, 1)
+        cut = slice(MARGIN - margin, MARGIN + TILE_SIZE + margin)
+        low.append(-_block_maxima(-lowest[cut, cut], depth, margin) - DRIFT * _greatest_gsd(field.tile) / 2**depth)
+        high.append(_block_maxima(highest[cut, cut], depth, margin))
+    return HeightBounds(field.tile, tuple(low), tuple(high))
+
+
+def encode_bounds(bounds: HeightBounds) -> bytes:
+    """Bounds as bytes: float64, level by level, low before high."""
+    return b"".join(array.astype("<f8").tobytes() for pair in zip(bounds.low, bounds.high, strict=True) for array in pair)
+
+
+def decode_bounds(data: bytes, tile: TileId) -> HeightBounds:
+    """The bounds of `tile` that `encode_bounds` was given; raises DataLossError for a length that cannot be."""
+    numbers, start, low, high = np.frombuffer(data[: len(data) // 8 * 8], "<f8"), 0, [], []
+    for depth in range(16):
+        if start >= len(numbers):
+            break
+        side, count = 1 << depth, 1 << 2 * depth
+        if start + 2 * count > len(numbers):
+            raise DataLossError(f"stored bounds of {tile} have {len(data)} bytes, which is no whole number of levels")
+        low.append(numbers[start : start + count].reshape(side, side))
+        high.append(numbers[start + count : start + 2 * count].reshape(side, side))
+        start += 2 * count
+    return HeightBounds(tile, tuple(low), tuple(high))
+
+
+def _pixel_bounds(field: Field) -> tuple[Array, Array]:
+    """Lowest and highest surface, in metres, of everything below each pixel."""
+    ground = field.channel("elevation") * ELEVATION_UNIT
+    land, drift = field.channel("land"), DRIFT * _greatest_gsd(field.tile)
+    pure = np.full(land.shape, field.tile.z >= COAST_LEVEL)
+    water, dry = pure & (land == 0), pure & (land == LAND_FULL)
+    low = np.where(dry, ground - drift, np.minimum(ground - drift, 0.0))
+    high = np.where(dry, ground + drift, np.maximum(ground + drift, 0.0))
+    return np.where(water, 0.0, low), np.where(water, 0.0, high)
+
+
+def _block_maxima(values: Array, depth: int, margin: int) -> Array:
+    """Maxima over the 2^depth x 2^depth blocks of a tile, each with `margin` pixels of its neighbours."""
+    side = TILE_SIZE >> depth
+    windows = np.lib.stride_tricks.sliding_window_view(values, (side + 2 * margin, side + 2 * margin))
+    maxima: Array = windows[::side, ::side].max(axis=(2, 3))
+    return maxima
+
+
+def _greatest_gsd(tile: TileId) -> float:
+    """Metres per pixel of the tile's row nearest to the equator, its margin included."""
+    first, last = tile.y * TILE_SIZE - MARGIN, (tile.y + 1) * TILE_SIZE + MARGIN
+    equator = TILE_SIZE << tile.z >> 1
+    return row_ground_sample_distance(tile.z, min(max(equator, first), last))
