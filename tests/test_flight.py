@@ -1,6 +1,9 @@
 """Timed paths of `terraloom fly`, without a server."""
 
+import contextlib
 import math
+import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -8,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import Geod
 
-from terraloom.errors import InvalidArgumentError
-from terraloom_engines.cli.flight import EARTH_RADIUS, Fix, FlightPath, great_circle, read_csv, straight
+from terraloom.errors import InvalidArgumentError, NotFoundError
+from terraloom_engines.cli.flight import EARTH_RADIUS, Fix, FlightPath, great_circle, straight
+from terraloom_engines.cli.path_csv import RANGES, read_path
 
 SPHERE = Geod(a=EARTH_RADIUS, b=EARTH_RADIUS)
 places = st.tuples(st.floats(-179, 179), st.floats(-80, 80))
@@ -52,25 +56,69 @@ def test_a_shortened_path_flies_the_same_way() -> None:
     assert path.until(1e9) is path
 
 
+def test_a_path_looks_where_its_places_say_and_turns_the_shorter_way() -> None:
+    path = FlightPath((Fix(0, 7.0, 46.0, 1000.0, 350.0, -10.0), Fix(10, 7.1, 46.0, 1000.0, 20.0, -30.0)))
+    halfway = path.view(5.0).camera
+    assert halfway is not None
+    assert (halfway.heading, halfway.pitch) == pytest.approx((5.0, -20.0))
+    short = path.until(5.0).view(5.0).camera
+    assert short is not None
+    assert (short.heading, short.pitch) == pytest.approx((5.0, -20.0))
+
+
 def test_a_path_is_read_from_csv(tmp_path: Path) -> None:
     file = tmp_path / "path.csv"
-    file.write_text("seconds,longitude,latitude,height,note\n0,7,46,1000,a\n10,7.1,46,1100,b\n20,7.1,46.1,1100,c\n")
-    path = read_csv(file)
+    text = "note,time,longitude,Latitude, height ,heading,pitch\na,0,7,46,1000,90,\n\nb,10,7.1,46,1100,,-5\nc,2e1,7.1,46.1,1100,0,0\n"
+    file.write_text(text, encoding="utf-8-sig")
+    path = read_path(file, pitch=-12.0)
     assert path.duration == 20.0
     assert path.view(5.0).height == pytest.approx(1050.0)
+    assert path.fixes[0] == Fix(0.0, 7.0, 46.0, 1000.0, 90.0, None)
+    assert path.fixes[1] == Fix(10.0, 7.1, 46.0, 1100.0, None, -5.0)
+    camera = path.view(0.0).camera
+    assert camera is not None
+    assert (camera.heading, camera.pitch) == (90.0, -12.0)
 
 
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("longitude,latitude\n7,46\n", "height.*seconds.*missing"),
-        ("seconds,longitude,latitude,height\n0,7,46,1000\n1,7,x,1000\n", "line 3"),
-        ("seconds,longitude,latitude,height\n0,7,46,1000\n", "two places"),
-        ("seconds,longitude,latitude,height\n0,7,46,1000\n0,8,46,1000\n", "increase"),
-    ],
-)
-def test_a_bad_csv_path_is_refused_with_the_reason(tmp_path: Path, text: str, complaint: str) -> None:
+HEAD = "time,longitude,latitude,height\n"
+WRONG_FILES = {
+    "line 1: no column time, longitude, latitude, height; needed are time": "",
+    "line 1: no column height; needed are time, longitude, latitude, height; heading and pitch are opt": "seconds,longitude,latitude\n",
+    "line 1: column time comes twice": "time,seconds,longitude,latitude,height\n",
+    "line 3: latitude = 'x' is not a number": HEAD + "0,7,46,1000\n1,7,x,1000\n",
+    "line 2: longitude = 200 is out of range: allowed are -180 to 180": HEAD + "0,200,46,1000\n",
+    "line 2: height = nan is out of range": HEAD + "0,7,46,nan\n",
+    "line 2: time = inf is out of range: allowed are finite numbers": HEAD + "inf,7,46,0\n",
+    "line 2: 3 values for 4 columns": HEAD + "0,7,46\n",
+    "line 4: time = 0 does not increase: the line before has 1": HEAD + "0,7,46,1000\n1,7,46,1000\n0,8,46,1000\n",
+    "1 places; a path needs at least two": HEAD + "0,7,46,1000\n",
+}
+
+
+@pytest.mark.parametrize("complaint", WRONG_FILES)
+def test_a_bad_csv_path_is_refused_with_file_line_and_reason(tmp_path: Path, complaint: str) -> None:
     file = tmp_path / "path.csv"
-    file.write_text(text)
-    with pytest.raises(InvalidArgumentError, match=complaint):
-        read_csv(file)
+    file.write_text(WRONG_FILES[complaint])
+    with pytest.raises(InvalidArgumentError, match=re.escape(complaint)) as caught:
+        read_path(file)
+    assert str(caught.value).startswith(str(file)) and "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_text_or_not_there_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "path.csv").write_bytes(b"\xff\xfe\x00time")
+    with pytest.raises(InvalidArgumentError, match="cannot be read as CSV in UTF-8"):
+        read_path(tmp_path / "path.csv")
+    with pytest.raises(NotFoundError, match="no file"):
+        read_path(tmp_path / "none.csv")
+
+
+@given(
+    st.text(alphabet=st.sampled_from('time,longudaheg\n\r"0123456789.-+eEnaif \x00')) | st.binary().map(lambda data: data.decode("latin-1"))
+)
+def test_any_text_is_a_path_or_refused(text: str) -> None:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="") as file:
+        file.write(HEAD * text.startswith(("0", "1")) + text)
+        file.flush()
+        with contextlib.suppress(InvalidArgumentError):
+            path = read_path(Path(file.name))
+            assert all(RANGES["latitude"][0] <= fix.latitude <= RANGES["latitude"][1] for fix in path.fixes)

@@ -2,6 +2,7 @@
 
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 import typer
 
@@ -18,7 +19,6 @@ def build() -> typer.Typer:
         name="terraloom",
         help="Terraloom: an unbounded, generated Earth, streamed as glTF tiles.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
     )
     app.callback()(_root)
@@ -32,9 +32,23 @@ def _root() -> None:
 
 
 def run() -> None:
-    """Run the command line of this process; errors of Terraloom become one line and their exit code."""
+    """Run the command line of this process; errors of Terraloom and of usage become one line and their exit code."""
     try:
-        build()()
+        code = build()(standalone_mode=False)
     except TerraloomError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _end(str(error), error.exit_code)
+    except typer.Abort:
+        _end("interrupted", 130)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # what every version of typer and click tells usage errors by
+            raise
+        command = getattr(getattr(error, "ctx", None), "command_path", "terraloom")
+        _end(f"{' '.join(error.format_message().split()).rstrip('.')}; see {command} --help" if error.format_message() else "", 2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    """One line, unless there is nothing to say, as after the help that a command without arguments shows."""
+    if message:
+        print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)

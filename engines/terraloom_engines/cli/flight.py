@@ -1,30 +1,33 @@
 """A flight: a timed path, flown in real time over a running server through the client."""
 
-import csv
 import math
 import time
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, pairwise
-from pathlib import Path
 
 from terraloom import Camera, Event, Stream, View
 from terraloom.errors import InvalidArgumentError
 
 EARTH_RADIUS = 6371008.8
 """Mean radius in metres (IUGG): along the path a sphere is near enough."""
-CSV_COLUMNS = ("seconds", "longitude", "latitude", "height")
 
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """One timed place of a path: seconds from the start, degrees, metres above mean sea level."""
+    """One timed place of a path: seconds, degrees, metres above mean sea level.
+
+    `heading` (clockwise from north) and `pitch` (up from the horizon) say where to look; None looks where the flight goes, and as far up
+    as the path does.
+    """
 
     seconds: float
     longitude: float
     latitude: float
     height: float
+    heading: float | None = None
+    pitch: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,12 @@ class FlightPath:
             return self
         view, end = self.view(seconds), self.fixes[0].seconds + seconds
         before = tuple(fix for fix in self.fixes if fix.seconds < end)
-        return FlightPath((*before, Fix(end, view.longitude, view.latitude, view.height)), self.pitch)
+        camera = view.camera or Camera()
+        looks = [
+            angle if any(getattr(fix, name) is not None for fix in self.fixes) else None
+            for name, angle in (("heading", camera.heading), ("pitch", camera.pitch))
+        ]
+        return FlightPath((*before, Fix(end, view.longitude, view.latitude, view.height, *looks)), self.pitch)
 
     def view(self, seconds: float) -> View:
         """The viewpoint `seconds` after the start; before and after the path its ends."""
@@ -68,7 +76,23 @@ class FlightPath:
             (end.height - start.height) / span,
         )
         height = start.height + (end.height - start.height) * part
-        return View(longitude, latitude, height, velocity, Camera(heading=heading, pitch=self.pitch))
+        camera = Camera(
+            heading=_turned(start.heading, end.heading, part, heading),
+            pitch=_between(start.pitch, end.pitch, part, self.pitch),
+        )
+        return View(longitude, latitude, height, velocity, camera)
+
+
+def _between(start: float | None, end: float | None, part: float, otherwise: float) -> float:
+    """The value at `part` (0..1) of the way; `otherwise` stands in for what is not given."""
+    first, last = (otherwise if value is None else value for value in (start, end))
+    return first + (last - first) * part
+
+
+def _turned(start: float | None, end: float | None, part: float, otherwise: float) -> float:
+    """The same for a heading in degrees, the shorter way round."""
+    first, last = (otherwise if value is None else value for value in (start, end))
+    return (first + ((last - first + 180.0) % 360.0 - 180.0) * part) % 360.0
 
 
 def great_circle(start: Fix, end: Fix) -> float:
@@ -113,22 +137,6 @@ def straight(start: tuple[float, float], end: tuple[float, float], height: float
     if distance == 0.0 or speed <= 0.0:
         raise InvalidArgumentError(f"a flight needs two different places and a speed above 0, got {start}, {end} and {speed:g} m/s")
     return FlightPath((first, Fix(distance / speed, *end, height)))
-
-
-def read_csv(file: Path) -> FlightPath:
-    """A path from a CSV file with the columns seconds, longitude, latitude, height; raises `InvalidArgumentError` with the line."""
-    with file.open(newline="") as stream:
-        rows = csv.DictReader(stream)
-        missing = set(CSV_COLUMNS) - set(rows.fieldnames or ())
-        if missing:
-            raise InvalidArgumentError(f"{file}: columns {sorted(missing)} are missing; needed are {', '.join(CSV_COLUMNS)}")
-        fixes = []
-        for row in rows:
-            try:
-                fixes.append(Fix(*(float(row[column]) for column in CSV_COLUMNS)))
-            except (TypeError, ValueError) as error:
-                raise InvalidArgumentError(f"{file}, line {rows.line_num}: {error}") from error
-    return FlightPath(tuple(fixes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
 """`terraloom fly`: a flight over a running server, with a table of what arrived and how fast."""
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from terraloom_engines.cli.output import AsJson, print_json
+from terraloom_engines.cli.path_csv import COLUMNS, OPTIONAL
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 ALPS = "6.60,45.83", "8.00,45.95"
 """From Mont Blanc towards Monte Rosa and the Bernese Alps."""
 SECONDS_TO_CONNECT = 5.0
-COLUMNS = "seconds, longitude, latitude, height"
+COLUMNS_TOLD = f"{', '.join(COLUMNS)} and, if wanted, {', '.join(OPTIONAL)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,6 @@ class FlightReport:
     tiles_per_second: float
     complete_share: float
     """Share of the views (0..1) for which everything they asked for was there when the next one was sent."""
-
-    def json(self) -> str:
-        """The figures as a JSON object; what was not measured is null."""
-        return json.dumps({name: None if isinstance(v, float) and math.isnan(v) else v for name, v in asdict(self).items()}, indent=2)
 
     def table(self) -> "Table":
         """The figures for a person."""
@@ -104,29 +102,30 @@ def command(
     end: Annotated[str, typer.Option("--to", help="the same")] = ALPS[1],
     height: Annotated[float, typer.Option(help="metres above mean sea level")] = 5500.0,
     speed: Annotated[float, typer.Option(help="metres per second")] = 120.0,
-    path: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help=f"CSV instead, with the columns {COLUMNS}")] = None,
+    path: Annotated[Path | None, typer.Option(dir_okay=False, help=f"CSV instead, with the columns {COLUMNS_TOLD}")] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="stop after this time, before the end of the path")] = None,
     rate: Annotated[float, typer.Option(min=0.1, max=1000, help="views per second")] = 20.0,
     target_pixels: Annotated[float, typer.Option(min=0.5, help="screen-space error that is refined to, in lines of 1080")] = 16.0,
     max_level: Annotated[int | None, typer.Option(min=0, help="finest level asked for")] = None,
     world: Annotated[str, typer.Option(help="name of the world; empty: the server's default")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="print the figures as JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Fly over a running server in real time and print how fast tiles came."""
     from rich.console import Console
 
     from terraloom import ScreenSpaceError, StreamOptions, connect
     from terraloom_engines.cli import flight
+    from terraloom_engines.cli.path_csv import read_path
     from terraloom_engines.render.places import parse_place
 
     ends = [(place.longitude, place.latitude) for place in (parse_place(start), parse_place(end))]
-    way = flight.read_csv(path) if path else flight.straight(ends[0], ends[1], height, speed)
+    way = read_path(path) if path else flight.straight(ends[0], ends[1], height, speed)
     way = way if seconds is None else way.until(seconds)
     options = StreamOptions(selection=ScreenSpaceError(target_pixels), max_level=max_level)
     with connect(target, world) as client:
         client.wait_ready(SECONDS_TO_CONNECT)
         figures = fly_over(client, way, options, rate, progress=not as_json)
     if as_json:
-        print(figures.json())
+        print_json(asdict(figures))
     else:
         Console().print(figures.table())

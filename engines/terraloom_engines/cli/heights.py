@@ -5,19 +5,19 @@ from typing import Annotated
 
 import typer
 
+from terraloom_engines.cli.output import AsJson, print_json
+
 
 def command(
     where: Annotated[list[str], typer.Argument(help="names, or LONGITUDE,LATITUDE (after `--` when one starts with a minus)")],
     level: Annotated[int | None, typer.Option(min=0, help="level of the tiles; default: the world's finest")] = None,
     surface: Annotated[str, typer.Option(help="ground_or_water, what a vehicle meets; or ground, sea floor included")] = "ground_or_water",
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON, for programs")] = False,
+    as_json: AsJson = False,
     world: Annotated[str, typer.Option(help="name of the world")] = "earth",
     seed: Annotated[int, typer.Option(min=0, help="seed of all that is generated")] = 0,
     store: Annotated[Path | None, typer.Option(file_okay=False, help="directory that keeps what is generated")] = None,
 ) -> None:
     """Print heights above mean sea level, in metres: those of the tiles that a server sends."""
-    import json
-
     from rich.console import Console
 
     from terraloom_engines.content import GridOptions
@@ -41,7 +41,7 @@ def command(
     if as_json:
         found = zip(longitudes, latitudes, heights, strict=True)
         points = [{"longitude": longitude, "latitude": latitude, "height": height} for longitude, latitude, height in found]
-        print(json.dumps({"world": world, "seed": seed, "level": finest, "surface": surface, "points": points}))
+        print_json({"world": world, "seed": seed, "level": finest, "surface": surface, "points": points})
     else:
         for place, height in zip(places, heights, strict=True):
             print(f"{place.longitude:11.6f} {place.latitude:10.6f} {height:10.2f} m")

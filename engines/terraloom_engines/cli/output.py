@@ -1,10 +1,18 @@
-"""Files that commands write."""
+"""What commands leave behind: files, and JSON for programs."""
 
+import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from terraloom.errors import InvalidArgumentError
+
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
+"""The option of every command that a program may read."""
 
 
 @contextmanager
@@ -15,3 +23,18 @@ def writing(file: Path) -> Iterator[Path]:
         yield file
     except (OSError, ValueError) as error:  # Pillow raises ValueError for an unknown suffix
         raise InvalidArgumentError(f"cannot write {file}: {error}") from error
+
+
+def print_json(value: object) -> None:
+    """One JSON document on standard output; numbers that were not measured (NaN) are null, paths are text."""
+    print(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(part) for part in value]
+    return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)

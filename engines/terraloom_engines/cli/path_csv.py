@@ -1,0 +1,81 @@
+"""Paths from CSV files: poses in order of time.
+
+    time,longitude,latitude,height,heading,pitch
+    0,7.00,46.00,3000,90,-10
+    10,7.02,46.00,3100,100,-10
+
+Columns may stand in any order and others among them are passed over. `time` (seconds; `seconds` is another name of it) increases,
+longitude and latitude are degrees, height is metres above mean sea level. `heading` (degrees clockwise from north) and `pitch` (degrees up
+from the horizon) are optional, as columns and in each line.
+"""
+
+import csv
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from terraloom.errors import InvalidArgumentError, NotFoundError
+from terraloom_engines.cli.flight import Fix, FlightPath
+
+COLUMNS = ("time", "longitude", "latitude", "height")
+OPTIONAL = ("heading", "pitch")
+SYNONYMS = {"seconds": "time"}
+RANGES = {"longitude": (-180.0, 180.0), "latitude": (-90.0, 90.0), "height": (-12_000.0, 1e8), "pitch": (-90.0, 90.0)}
+MOST_LINES = 1_000_000
+
+
+def read_path(file: Path, pitch: float = -20.0) -> FlightPath:
+    """The path in a CSV file; `pitch` holds where the file has none.
+
+    Raises InvalidArgumentError, which names the file, the line and what is allowed, and NotFoundError without a file.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            return FlightPath(tuple(_fixes(file, stream)), pitch)
+    except FileNotFoundError:
+        raise NotFoundError(f"there is no file {file}") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidArgumentError(f"{file} cannot be read as CSV in UTF-8: {error}") from error
+
+
+def _fixes(file: Path, stream: Iterator[str]) -> Iterator[Fix]:
+    reader = csv.reader(stream)
+    header = [SYNONYMS.get(name.strip().lower(), name.strip().lower()) for name in next(reader, [])]
+    missing = [name for name in COLUMNS if name not in header]
+    if missing:
+        known = f"needed are {', '.join(COLUMNS)}; {' and '.join(OPTIONAL)} are optional"
+        raise InvalidArgumentError(f"{file}, line 1: no column {', '.join(missing)}; {known}")
+    twice = {name for name in (*COLUMNS, *OPTIONAL) if header.count(name) > 1}
+    if twice:
+        raise InvalidArgumentError(f"{file}, line 1: column {', '.join(sorted(twice))} comes twice")
+    before, count = -math.inf, 0
+    for row in reader:
+        if not any(cell.strip() for cell in row):
+            continue
+        where, count = f"{file}, line {reader.line_num}", count + 1
+        if count > MOST_LINES:
+            raise InvalidArgumentError(f"{where}: a path has at most {MOST_LINES:,} places")
+        if len(row) != len(header):
+            raise InvalidArgumentError(f"{where}: {len(row)} values for {len(header)} columns")
+        cells = {name: text.strip() for name, text in zip(header, row, strict=True)}
+        time, longitude, latitude, height = (_number(where, name, cells[name]) for name in COLUMNS)
+        heading, pitch = (_number(where, name, cells[name]) if cells.get(name) else None for name in OPTIONAL)
+        if time <= before:
+            raise InvalidArgumentError(f"{where}: time = {time:g} does not increase: the line before has {before:g}")
+        before = time
+        yield Fix(time, longitude, latitude, height, heading, pitch)
+    if count < 2:
+        raise InvalidArgumentError(f"{file}: {count} places; a path needs at least two")
+
+
+def _number(where: str, name: str, text: str) -> float:
+    """A finite number within the range of its column."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise InvalidArgumentError(f"{where}: {name} = {text[:40]!r} is not a number") from None
+    low, high = RANGES.get(name, (-math.inf, math.inf))
+    if not (math.isfinite(value) and low <= value <= high):
+        allowed = f"{low:g} to {high:g}" if name in RANGES else "finite numbers"
+        raise InvalidArgumentError(f"{where}: {name} = {text[:40]} is out of range: allowed are {allowed}")
+    return value
