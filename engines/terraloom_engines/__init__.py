@@ -15,7 +15,8 @@ Read it top-down. Each part imports only from those above it (and from the clien
     imagery       finer imagery and its texture (scale-space transition)
     cascade       the recursion: a tile's field from its parent's
     self_test     the proof on the spot that a runtime treats every pixel alike
-    world         a base, a seed and a bundle: fields of any tile
+    networks      the graphs of a bundle, loaded and proven once for all worlds
+    world         a base, a seed and the networks: fields of any tile
     geodesy       columns, rows and frames of tiles on the ellipsoid
     mesh          vertices, normals and indices of a tile
     heights       the height of any place: the grid that collision and SampleHeights share

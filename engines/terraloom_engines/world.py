@@ -1,29 +1,33 @@
-"""Worlds: a base, a seed and a bundle, opened for generation."""
+"""Worlds: a base, a seed and the networks, opened for generation.
+
+A world is named `KIND` or `KIND:ARGUMENT`; `SCHEMES` says which kinds there are and how each opens its base.
+"""
 
 import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
-from terraloom.errors import DataLossError, InternalError, InvalidArgumentError, NotFoundError
+from terraloom.errors import DataLossError, InvalidArgumentError, NotFoundError
 from terraloom_engines.bundle import Bundle, embedded_bundles
+from terraloom_engines.bundle.base import Base
 from terraloom_engines.bundle.earth import EarthBase
-from terraloom_engines.cascade import Cascade, never, window_sides
+from terraloom_engines.cascade import Cascade, never
 from terraloom_engines.field import Field
 from terraloom_engines.field_codec import decode_field, encode_field
 from terraloom_engines.imagery import ImageryStage
 from terraloom_engines.lifting import LiftingStage
-from terraloom_engines.runtimes import Runtime
+from terraloom_engines.networks import Networks
 from terraloom_engines.runtimes.onnx_cpu import OnnxCpuRuntime
-from terraloom_engines.self_test import shifted_windows_agree
-from terraloom_engines.stages import StageSpec
 from terraloom_engines.tiling import MAX_LEVEL, TileId
 
-WORLDS = ("earth",)
-"""Names of the worlds that can be opened."""
+NETWORKS_BUNDLE = "earth"
+"""The embedded bundle whose networks all worlds share."""
 FIELDS_IN_MEMORY = 96
-"""Finished fields kept decoded, about 3.5 MB each."""
+"""Finished fields kept decoded, about 3.5 MB each; worlds that share a `FieldMemory` share this number."""
+MAX_SEED = (1 << 32) - 1
 
 
 class ByteStore(Protocol):
@@ -38,74 +42,87 @@ class ByteStore(Protocol):
         ...
 
 
-class FieldStore:
-    """Fields by tile: the last ones decoded in memory, all in a byte store where there is one."""
+class FieldMemory:
+    """The fields used last, decoded, of one or several worlds. Thread-safe."""
 
-    def __init__(self, store: ByteStore | None, prefix: str, capacity: int = FIELDS_IN_MEMORY) -> None:
-        self._store, self._prefix, self._capacity = store, prefix, capacity
-        self._recent: OrderedDict[TileId, Field] = OrderedDict()
+    def __init__(self, capacity: int = FIELDS_IN_MEMORY) -> None:
+        self._capacity = capacity
+        self._fields: OrderedDict[tuple[str, TileId], Field] = OrderedDict()
         self._lock = threading.Lock()
+
+    def get(self, world: str, tile: TileId) -> Field | None:
+        """The field of a tile of the world of that identity, if it is still there."""
+        with self._lock:
+            field = self._fields.get((world, tile))
+            if field is not None:
+                self._fields.move_to_end((world, tile))
+            return field
+
+    def put(self, world: str, field: Field) -> None:
+        """Keep a field; whoever gets it shares it, so it can no longer be written to."""
+        field.data.flags.writeable = False
+        with self._lock:
+            self._fields[world, field.tile] = field
+            self._fields.move_to_end((world, field.tile))
+            while len(self._fields) > self._capacity:
+                self._fields.popitem(last=False)
+
+    def forget(self, world: str) -> None:
+        """Drop the fields of one world."""
+        with self._lock:
+            for key in [key for key in self._fields if key[0] == world]:
+                del self._fields[key]
+
+
+class FieldStore:
+    """Fields of one world by tile: the last ones decoded in memory, all in a byte store where there is one."""
+
+    def __init__(self, identity: str, memory: FieldMemory, store: ByteStore | None) -> None:
+        self._identity, self._memory, self._store = identity, memory, store
 
     def get(self, tile: TileId) -> Field | None:
         """The field of a tile; a damaged entry of the store counts as absent."""
-        with self._lock:
-            if tile in self._recent:
-                self._recent.move_to_end(tile)
-                return self._recent[tile]
-        packed = self._store.get(self._key(tile)) if self._store else None
+        field = self._memory.get(self._identity, tile)
+        if field is not None or self._store is None:
+            return field
+        packed = self._store.get(self._key(tile))
         if packed is None:
             return None
         try:
             field = decode_field(packed, tile)
         except DataLossError:
             return None
-        self._remember(field)
+        self._memory.put(self._identity, field)
         return field
 
     def put(self, field: Field) -> None:
         """Keep a field."""
-        self._remember(field)
+        self._memory.put(self._identity, field)
         if self._store:
             self._store.put(self._key(field.tile), encode_field(field))
 
     def clear(self) -> None:
         """Forget the fields in memory."""
-        with self._lock:
-            self._recent.clear()
+        self._memory.forget(self._identity)
 
     def _key(self, tile: TileId) -> str:
-        return f"{self._prefix}/field/{tile}"
-
-    def _remember(self, field: Field) -> None:
-        with self._lock:
-            self._recent[field.tile] = field
-            self._recent.move_to_end(field.tile)
-            while len(self._recent) > self._capacity:
-                self._recent.popitem(last=False)
+        return f"{self._identity}/field/{tile}"
 
 
 class World:
-    """An opened world. Thread-safe: generation is serialised, since one run uses every core that the runtime was given."""
+    """An opened world. Thread-safe: generation is serialised over all worlds that share their `Networks`."""
 
-    def __init__(self, name: str, seed: int, bundle: Bundle, runtime: Runtime, store: ByteStore | None) -> None:
+    def __init__(self, name: str, seed: int, base: Base, networks: Networks, memory: FieldMemory, store: ByteStore | None) -> None:
         self.name, self.seed, self.max_level = name, seed, MAX_LEVEL
-        specs = {network: StageSpec.from_manifest(entry) for network, entry in bundle.manifest["stages"].items()}
-        graphs = {network: runtime.load(bundle.model(network)) for network in specs}
-        sides = window_sides(specs["geometry"], specs["imagery"])
-        for network, graph in graphs.items():
-            if not shifted_windows_agree(graph, specs[network], network, sides[network]):
-                raise InternalError(
-                    f"runtime {runtime.identity} gives other results for shifted windows ({network}): tiles would show seams"
-                )
-        self.identity = hashlib.sha256(f"{bundle.digest}|{name}|{seed}|{runtime.identity}".encode()).hexdigest()
-        self.runtime_identity, self.bundle_digest = runtime.identity, bundle.digest
-        base = EarthBase(bundle.folder)
-        self.base_level = base.finest_level
-        self._fields = FieldStore(store, self.identity)
-        lifting = LiftingStage(graphs["geometry"], specs["geometry"], seed)
-        imagery = ImageryStage(graphs["imagery"], specs["imagery"], seed)
+        self.kind, self.title, self.attribution, self.base_level = base.kind, base.title, base.attribution, base.finest_level
+        self.runtime_identity, self.bundle_digest = networks.runtime_identity, networks.bundle_digest
+        text = f"{networks.bundle_digest}|{base.identity}|{seed}|{networks.runtime_identity}"
+        self.identity = hashlib.sha256(text.encode()).hexdigest()
+        self._networks, self._fields = networks, FieldStore(self.identity, memory, store)
+        noise = _noise_seed(base.identity, seed)
+        lifting = LiftingStage(networks.graphs["geometry"], networks.specs["geometry"], noise)
+        imagery = ImageryStage(networks.graphs["imagery"], networks.specs["imagery"], noise)
         self._cascade = Cascade(base, lifting, imagery, self._fields)
-        self._lock = threading.Lock()
 
     @property
     def halo(self) -> int:
@@ -114,7 +131,7 @@ class World:
 
     def field(self, tile: TileId, cancelled: Callable[[], bool] = never) -> Field:
         """The stored rasters of a tile with their halo. Raises CancelledError when `cancelled()` turns true between levels."""
-        with self._lock:
+        with self._networks.lock:
             return self._cascade.field(tile, cancelled)
 
     def forget(self) -> None:
@@ -122,16 +139,81 @@ class World:
         self._fields.clear()
 
 
+def _noise_seed(identity: str, seed: int) -> int:
+    """Seed of the networks' noise, so that two invented worlds do not share their details; Earth's is the world's seed itself."""
+    if identity == "earth":
+        return seed
+    return int.from_bytes(hashlib.sha256(f"{identity}|{seed}".encode()).digest()[:4])
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """One kind of world: how its names look, and how the part after the colon opens its base."""
+
+    form: str
+    open: Callable[[Bundle, str], Base]
+
+    def canonical(self, argument: str) -> str:
+        """The one spelling of an argument. Raises InvalidArgumentError for one that is none."""
+        if self.form.endswith(":SEED"):
+            return str(_seed_of(self.form, argument))
+        if bool(argument) != (":" in self.form):
+            raise InvalidArgumentError(f"a world's name is {self.form}; got the argument {argument!r}", field="world.name")
+        return argument
+
+
+SCHEMES: dict[str, Scheme] = {
+    "earth": Scheme("earth", lambda bundle, _: EarthBase(bundle.folder)),
+}
+"""Kinds of worlds by the part of their names before the colon."""
+
+
+def _seed_of(form: str, argument: str) -> int:
+    if not (argument.isascii() and argument.isdigit() and int(argument) <= MAX_SEED):
+        text = f"a world's name is {form} with a seed of 0 to {MAX_SEED}; got {argument!r} for the seed"
+        raise InvalidArgumentError(text, field="world.name", allowed=(f"0..{MAX_SEED}",))
+    return int(argument)
+
+
+def world_name(name: str) -> str:
+    """The one spelling of a world's name: `plane:007` is `plane:7`.
+
+    Raises NotFoundError for an unknown kind of world, InvalidArgumentError for an argument that its kind does not take.
+    """
+    kind, _, argument = name.partition(":")
+    if kind not in SCHEMES:
+        raise NotFoundError(f"unknown world {name!r}: allowed are {', '.join(scheme.form for scheme in SCHEMES.values())}")
+    argument = SCHEMES[kind].canonical(argument)
+    return f"{kind}:{argument}" if argument else kind
+
+
+def check_seed(seed: int) -> int:
+    """`seed` if it lies within 0..2^32-1. Raises InvalidArgumentError."""
+    if not 0 <= seed <= MAX_SEED:
+        raise InvalidArgumentError(
+            f"seed {seed} is out of range: allowed are 0 to {MAX_SEED}", field="world.seed", allowed=(f"0..{MAX_SEED}",)
+        )
+    return seed
+
+
+def networks_bundle() -> Bundle:
+    """The bundle whose networks all worlds share. Raises NotFoundError or DataLossError when it is missing or damaged."""
+    bundles = embedded_bundles()
+    if NETWORKS_BUNDLE not in bundles:
+        raise NotFoundError(f"the bundle {NETWORKS_BUNDLE!r} is not installed; reinstall the package")
+    return Bundle.open(bundles[NETWORKS_BUNDLE])
+
+
+def open_base(name: str, bundle: Bundle) -> Base:
+    """The base of the world of that (canonical) name."""
+    kind, _, argument = name.partition(":")
+    return SCHEMES[kind].open(bundle, argument)
+
+
 def open_world(name: str = "earth", seed: int = 0, *, threads: int = 2, store: ByteStore | None = None) -> World:
     """Open a world on this machine's CPU.
 
     Raises NotFoundError for an unknown name, InvalidArgumentError for a seed outside 0..2^32-1, DataLossError for a damaged bundle.
     """
-    if name not in WORLDS:
-        raise NotFoundError(f"unknown world {name!r}: allowed are {', '.join(WORLDS)}")
-    if not 0 <= seed < 1 << 32:
-        raise InvalidArgumentError(f"seed {seed} is out of range: allowed are 0 to {(1 << 32) - 1}")
-    bundles = embedded_bundles()
-    if name not in bundles:
-        raise NotFoundError(f"the bundle of world {name!r} is not installed; reinstall the package")
-    return World(name, seed, Bundle.open(bundles[name]), OnnxCpuRuntime(threads), store)
+    name, seed, bundle = world_name(name), check_seed(seed), networks_bundle()
+    return World(name, seed, open_base(name, bundle), Networks(bundle, OnnxCpuRuntime(threads)), FieldMemory(), store)
