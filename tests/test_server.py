@@ -209,7 +209,7 @@ def test_a_wrong_barrier_is_refused(stub: TerraloomStub, request_: pb.BarrierReq
 
 def serve(*arguments: str) -> subprocess.CompletedProcess[str]:
     """`terraloom serve`, expected to end by itself."""
-    command = [sys.executable, "-m", "terraloom_engines.cli", "serve", *arguments]
+    command = [sys.executable, "-m", "terraloom_engines.cli", "serve", "--no-http", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=30)
 
 
@@ -231,7 +231,7 @@ def test_an_unknown_world_is_one_clear_line_and_exit_code_2() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_server_ends_streams_with_unavailable_and_exits_cleanly(number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "terraloom_engines.cli", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "terraloom_engines.cli", "serve", "--port", "0", "--no-http"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().split()[-1]

@@ -24,10 +24,12 @@ Read it top-down. Each part imports only from those above it (and from the clien
     texture       the colour of a tile as an encoded picture
     gltf          GLB bytes of a mesh and its texture
     content       what a client gets for a tile: GLB or height grid, transform, hash
+    tileset       3D Tiles: bounding volumes, tilesets, placed GLBs
     store         bytes by key, checked: memory over a directory
     selection     a view in, the tiles it needs out
     scheduler     one queue of work, ordered by time to need
     server        the gRPC face
+    http          the HTTP face
     render        pictures of places, from above and obliquely
     cli           the commands
     training      what makes the weights

@@ -13,9 +13,12 @@ import csv
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from terraloom.errors import InvalidArgumentError, NotFoundError
-from terraloom_engines.cli.flight import Fix, FlightPath
+
+if TYPE_CHECKING:
+    from terraloom_engines.cli.flight import Fix, FlightPath
 
 COLUMNS = ("time", "longitude", "latitude", "height")
 OPTIONAL = ("heading", "pitch")
@@ -24,11 +27,13 @@ RANGES = {"longitude": (-180.0, 180.0), "latitude": (-90.0, 90.0), "height": (-1
 MOST_LINES = 1_000_000
 
 
-def read_path(file: Path, pitch: float = -20.0) -> FlightPath:
+def read_path(file: Path, pitch: float = -20.0) -> "FlightPath":
     """The path in a CSV file; `pitch` holds where the file has none.
 
     Raises InvalidArgumentError, which names the file, the line and what is allowed, and NotFoundError without a file.
     """
+    from terraloom_engines.cli.flight import FlightPath
+
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
             return FlightPath(tuple(_fixes(file, stream)), pitch)
@@ -38,7 +43,9 @@ def read_path(file: Path, pitch: float = -20.0) -> FlightPath:
         raise InvalidArgumentError(f"{file} cannot be read as CSV in UTF-8: {error}") from error
 
 
-def _fixes(file: Path, stream: Iterator[str]) -> Iterator[Fix]:
+def _fixes(file: Path, stream: Iterator[str]) -> Iterator["Fix"]:
+    from terraloom_engines.cli.flight import Fix
+
     reader = csv.reader(stream)
     header = [SYNONYMS.get(name.strip().lower(), name.strip().lower()) for name in next(reader, [])]
     missing = [name for name in COLUMNS if name not in header]

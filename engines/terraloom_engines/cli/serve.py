@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 def command(
     host: Annotated[str, typer.Option(help="Address to listen on; there is no authentication, so think before opening it.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 50051,
-    world: Annotated[str, typer.Option(help="World to serve.")] = "earth",
+    world: Annotated[list[str] | None, typer.Option(help="World to serve: the first is the default (earth).", show_default=False)] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything generated below the base.")] = 0,
     store: Annotated[Path | None, typer.Option(help="Directory that keeps what was generated; without it, memory does.")] = None,
     cache_mib: Annotated[int, typer.Option(min=1, help="Memory for encoded tiles, in MiB.")] = 256,
     threads: Annotated[int, typer.Option(min=1, help="Cores that generation may use.")] = 2,
+    http_port: Annotated[int, typer.Option(min=0, max=65535, help="Port for HTTP; 0 takes any free one.")] = 8080,
+    http: Annotated[bool, typer.Option(help="Serve 3D Tiles, map tiles and the viewer over HTTP as well.")] = True,
 ) -> None:
-    """Serve a world over gRPC until SIGINT or SIGTERM."""
+    """Serve a world over gRPC and HTTP until SIGINT or SIGTERM."""
     import asyncio
     import os
 
@@ -26,12 +28,20 @@ def command(
 
     from terraloom_engines.server import ServerOptions
 
-    asyncio.run(_serve(ServerOptions(host, port, world, seed, store, cache_mib << 20, threads)))
+    asyncio.run(_serve(ServerOptions(host, port, tuple(world or ["earth"]), seed, store, cache_mib << 20, threads), http_port if http else None))
 
 
-async def _serve(options: "ServerOptions") -> None:
+async def _serve(options: "ServerOptions", http_port: int | None) -> None:
+    from contextlib import AsyncExitStack
+
     from terraloom_engines.server import Server
 
-    async with Server(options) as server:
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(Server(options))
         print(f"listening on {options.host}:{server.port}", flush=True)
+        if http_port is not None:
+            from terraloom_engines.http import HttpServer
+
+            face = await stack.enter_async_context(HttpServer(server, http_port))
+            print(f"listening on {face.url}", flush=True)
         await server.until_signalled()

@@ -1,0 +1,17 @@
+"""The HTTP face: 3D Tiles, map tiles and what tells of them, out of the same contents as the gRPC face, in the same process.
+
+Read it in this order:
+
+    problems    errors as problem+json
+    waiting     wait for a tile while its client does, and not for too many at once
+    parameters  paths and queries to values, checked
+    replies     bytes with validators, cache lifetimes and compression
+    face        what the endpoints share
+    tiles3d     3D Tiles: tilesets and GLBs
+    about       worlds and health
+    app         the server from start to drain
+"""
+
+from terraloom_engines.http.app import HttpServer
+
+__all__ = ["HttpServer"]

@@ -1,0 +1,113 @@
+"""The HTTP server from start to drain, in the event loop of the gRPC server."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
+
+from terraloom.errors import NotFoundError, TerraloomError, UnavailableError
+from terraloom_engines.http import about, tiles3d
+from terraloom_engines.http.face import Face, Served
+from terraloom_engines.http.problems import problem, problem_of_defect, problem_of_http
+from terraloom_engines.server import Server
+
+__all__ = ["HttpServer", "application"]
+
+ROUTES = (
+    Route("/worlds", about.worlds),
+    Route("/healthz", about.health),
+    Route("/{world}/tileset.json", tiles3d.root_tileset),
+    Route("/{world}/subtrees/{z}/{x}/{y}.json", tiles3d.subtree_tileset),
+    Route("/{world}/tiles/{z}/{x}/{y}.glb", tiles3d.glb),
+)
+READABLE = ("ETag", "Content-Length", "Content-Encoding", "Retry-After")
+"""Headers that pages of other origins may read."""
+
+
+def application(face: Face) -> Starlette:
+    """The application that serves a face; any page may read it."""
+    cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "HEAD"], allow_headers=["*"], expose_headers=READABLE)
+    app = Starlette(
+        routes=list(ROUTES),
+        middleware=[cors],
+        exception_handlers={TerraloomError: problem, HTTPException: problem_of_http, Exception: problem_of_defect},
+    )
+    app.state.face = face
+    return app
+
+
+class HttpServer:
+    """Serves the worlds of a gRPC server over HTTP; an async context manager that listens while it is entered."""
+
+    def __init__(self, server: Server, port: int) -> None:
+        """`server` is entered already; port 0 takes any free one of its host."""
+        self._host, self._wanted = server.options.host, port
+        self._drain = server.options.drain_seconds
+        self._face = Face(_opener(server), lambda: [server.world])
+        self.port = 0
+        """The port it listens on, once it does."""
+
+    @property
+    def url(self) -> str:
+        """Where it serves, such as "http://127.0.0.1:8080"."""
+        return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        """Starts listening. Raises UnavailableError when the port is taken."""
+        self._socket = _listening(self._host, self._wanted)
+        self.port = self._socket.getsockname()[1]
+        config = uvicorn.Config(
+            application(self._face),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=int(self._drain),
+        )
+        self._server = _Uvicorn(config)
+        self._task = asyncio.create_task(self._server.serve([self._socket]))
+        while not self._server.started:
+            await asyncio.sleep(0.005)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stops listening, lets requests in progress finish for a while, then cancels them."""
+        self._server.should_exit = True
+        await self._task
+
+
+class _Uvicorn(uvicorn.Server):
+    """Leaves signals to the process: it is one part of a server."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot listen on {host}:{port} for HTTP ({error.strerror}): choose another --http-port, or --no-http"
+        ) from error
+
+
+def _opener(server: Server):  # type: ignore[no-untyped-def]
+    async def open_world(name: str, seed: int) -> Served:
+        world = server.world
+        if (name, seed) != (world.name, world.seed):
+            raise NotFoundError(f"world {name!r} with seed {seed} is not served here: served is {world.name!r} with seed {world.seed}")
+        return Served(world, server.contents)
+
+    return open_world

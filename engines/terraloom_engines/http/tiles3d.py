@@ -1,0 +1,71 @@
+"""3D Tiles: tilesets made on request, and GLBs placed on the ellipsoid."""
+
+import hashlib
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from terraloom.errors import NotFoundError
+from terraloom_engines.content import BoundsOptions, content_hash
+from terraloom_engines.http.face import Face, Served, face_of
+from terraloom_engines.http.parameters import SHAPING, content_options, tile_of
+from terraloom_engines.http.replies import is_fresh, json_reply, reply, version_of
+from terraloom_engines.tileset import SUBTREE_LEVELS, Links, georeferenced_glb, subtree_root, tileset
+from terraloom_engines.tiling import TileId
+from terraloom_engines.world import World
+
+__all__ = ["glb", "root_tileset", "subtree_tileset"]
+
+GLB_TYPE = "model/gltf-binary"
+_LAYOUT = "1"
+"""Version of what this module makes of contents; another one gives other validators."""
+
+
+async def root_tileset(request: Request) -> Response:
+    """`/{world}/tileset.json`: the tileset to open."""
+    face = face_of(request)
+    return await _tileset(request, face, await face.world(request), TileId(0, 0, 0), "")
+
+
+async def subtree_tileset(request: Request) -> Response:
+    """`/{world}/subtrees/{z}/{x}/{y}.json`: a tileset within it."""
+    face = face_of(request)
+    served = await face.world(request)
+    tile = tile_of(request, served.world)
+    if subtree_root(tile) != tile:
+        raise NotFoundError(f"there is no tileset at {tile}: they start at every level that is a multiple of {SUBTREE_LEVELS}")
+    return await _tileset(request, face, served, tile, "../../../")
+
+
+async def glb(request: Request) -> Response:
+    """`/{world}/tiles/{z}/{x}/{y}.glb`: the content of a tile."""
+    face = face_of(request)
+    served = await face.world(request)
+    tile, options = tile_of(request, served.world), content_options(request.query_params)
+    identity = served.world.identity
+    etag = f'"{content_hash(identity, tile, options).hex()}-{_LAYOUT}"'
+    if is_fresh(request, etag):
+        return reply(request, None, GLB_TYPE, etag, identity)
+    content = await face.obtain(request, served, tile, options)
+    return reply(request, georeferenced_glb(content.glb, content.ecef_from_tile), GLB_TYPE, etag, identity)
+
+
+async def _tileset(request: Request, face: Face, served: Served, root: TileId, base: str) -> Response:
+    world, options = served.world, BoundsOptions(SUBTREE_LEVELS)
+    query = _query(world, request.query_params)
+    bounds = (await face.obtain(request, served, root, options)).bounds
+    assert bounds is not None, "BoundsOptions make bounds"
+    links = Links(lambda tile: f"{base}tiles/{tile}.glb?{query}", lambda tile: f"{base}subtrees/{tile}.json?{query}")
+    asset = {"extras": {"copyright": world.attribution, "world": world.name, "seed": world.seed, "identity": world.identity}}
+    shape = hashlib.blake2b(query.encode(), digest_size=4).hexdigest()
+    etag = f'"{content_hash(world.identity, root, options).hex()}-{_LAYOUT}-{shape}"'
+    return json_reply(request, tileset(bounds, world.max_level, links, asset), etag, world.identity)
+
+
+def _query(world: World, given: Mapping[str, str]) -> str:
+    """What the URLs inside a tileset carry: the seed, how GLBs are made, and the version."""
+    content_options(given)  # what is wrong is said now, not by every tile
+    kept = {name: given[name] for name in ("seed", *SHAPING) if name in given}
+    return urlencode({**kept, "v": version_of(world.identity)})

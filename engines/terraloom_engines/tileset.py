@@ -1,0 +1,100 @@
+"""3D Tiles 1.1 (OGC 22-025r4): bounding volumes and tilesets of a planet's quadtree, and GLBs placed on the ellipsoid.
+
+Implicit tiling halves the latitudes of a region; Web Mercator's rows do not. So a planet's tileset is explicit: a tree of JSON tilesets,
+each of `SUBTREE_LEVELS` levels, whose last level refers to the next ones. Every tile says its own region and heights.
+
+Geometric errors are those of `selection`, so a client that refines by screen-space error takes the tiles that a gRPC stream would send.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from terraloom_engines.bounds import HeightBounds
+from terraloom_engines.mesh import geometric_error
+from terraloom_engines.tiling import TileId, lonlat_bounds
+
+__all__ = ["SUBTREE_LEVELS", "Links", "bounding_region", "georeferenced_glb", "subtree_root", "tileset"]
+
+SUBTREE_LEVELS = 3
+"""Levels of tiles that one tileset names."""
+
+Y_UP_FROM_Z_UP = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+"""Takes earth-centred axes to glTF's; clients of 3D Tiles turn them back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where a tileset's files are, relative to the tileset itself."""
+
+    content: Callable[[TileId], str]
+    """URI of a tile's GLB."""
+    subtree: Callable[[TileId], str]
+    """URI of the tileset whose root is a tile."""
+
+
+def subtree_root(tile: TileId) -> TileId:
+    """Root of the tileset that names `tile`."""
+    return tile.ancestor(tile.z - tile.z % SUBTREE_LEVELS)
+
+
+def bounding_region(tile: TileId, heights: tuple[float, float]) -> list[float]:
+    """West, south, east, north in radians, lowest and highest metres."""
+    return [*(math.radians(angle) for angle in lonlat_bounds(tile)), *heights]
+
+
+def tileset(bounds: HeightBounds, max_level: int, links: Links, asset: dict[str, Any]) -> dict[str, Any]:
+    """The tileset whose root is `bounds.tile`, `SUBTREE_LEVELS` levels of it; below it are further tilesets down to `max_level`.
+
+    A tile of the last level refers to its four children's tilesets. `asset` goes into its asset beside the version.
+    """
+    return {
+        "asset": {"version": "1.1", **asset},
+        "geometricError": 2 * geometric_error(bounds.tile),
+        "root": {**_tile(bounds.tile, bounds, max_level, links), "refine": "REPLACE"},
+    }
+
+
+def _tile(tile: TileId, bounds: HeightBounds, max_level: int, links: Links) -> dict[str, Any]:
+    here: dict[str, Any] = {
+        "boundingVolume": {"region": bounding_region(tile, bounds.of(tile))},
+        "geometricError": geometric_error(tile),
+        "content": {"uri": links.content(tile)},
+    }
+    if tile.z >= max_level:
+        return here
+    if tile.z + 1 < bounds.tile.z + SUBTREE_LEVELS:
+        return {**here, "children": [_tile(child, bounds, max_level, links) for child in tile.children]}
+    return {**here, "children": [_reference(child, bounds.of(tile), links) for child in tile.children]}
+
+
+def _reference(tile: TileId, heights: tuple[float, float], links: Links) -> dict[str, Any]:
+    """The place of a tile that another tileset describes, within the heights of its parent."""
+    return {
+        "boundingVolume": {"region": bounding_region(tile, heights)},
+        "geometricError": geometric_error(tile),
+        "content": {"uri": links.subtree(tile)},
+    }
+
+
+def georeferenced_glb(glb: bytes, ecef_from_tile: NDArray[np.float64]) -> bytes:
+    """The same GLB with its scene under one node that places it: earth-centred, on glTF's axes, as 3D Tiles wants it.
+
+    The matrix is in JSON, so double precision; vertices stay small numbers in the tile's own frame.
+    """
+    (length,) = struct.unpack_from("<I", glb, 12)
+    document = json.loads(glb[20 : 20 + length])
+    matrix = (Y_UP_FROM_Z_UP @ ecef_from_tile).T.ravel().tolist()
+    scene = document["scenes"][document.get("scene", 0)]
+    document["nodes"].append({"children": scene["nodes"], "matrix": matrix})
+    scene["nodes"] = [len(document["nodes"]) - 1]
+    text = json.dumps(document, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 4)
+    rest = memoryview(glb)[20 + length :]
+    return b"".join([struct.pack("<4sIII4s", b"glTF", 2, 20 + len(text) + len(rest), len(text), b"JSON"), text, rest])
