@@ -143,8 +143,8 @@ def test_a_stream_out_of_order_is_ended_with_the_right_status(
         (pb.GetTileRequest(id=TILE, content=pb.ContentOptions(compression=2)), "UNIMPLEMENTED", "not compressed yet"),
         (pb.GetTileRequest(id=pb.TileId(z=19), height_grid=True), "INVALID_ARGUMENT", "id.z = 19 is out of range: allowed are 0 to 18"),
         (pb.GetTileRequest(id=TILE, content=pb.ContentOptions(surface=9)), "INVALID_ARGUMENT", "allowed are ground_or_water, ground"),
-        (pb.GetTileRequest(id=TILE, world=pb.WorldId(name="mars")), "NOT_FOUND", "served is 'earth' with seed 0"),
-        (pb.GetTileRequest(id=TILE, world=pb.WorldId(name="earth", seed=5)), "NOT_FOUND", "'earth' with seed 5 is not served"),
+        (pb.GetTileRequest(id=TILE, world=pb.WorldId(name="mars")), "NOT_FOUND", "unknown world 'mars': allowed are earth"),
+        (pb.GetTileRequest(id=TILE, world=pb.WorldId(seed=1 << 32)), "INVALID_ARGUMENT", "allowed are 0 to 4294967295"),
     ],
 )
 def test_a_wrong_tile_request_gets_the_right_status_and_one_line(
@@ -226,7 +226,9 @@ def test_a_taken_port_is_one_clear_line_and_exit_code_3() -> None:
 
 def test_an_unknown_world_is_one_clear_line_and_exit_code_2() -> None:
     result = serve("--world", "mars")
-    assert (result.returncode, result.stderr) == (2, "error: unknown world 'mars': allowed are earth\n")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: unknown world 'mars': allowed are earth")
+    assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

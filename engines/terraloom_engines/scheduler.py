@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, Self, TypeVar
 
 from terraloom.errors import CancelledError, InternalError, ResourceExhaustedError, TerraloomError, UnavailableError
 from terraloom_engines.selection import Priority
@@ -28,6 +28,23 @@ READERS = 2
 """Threads that look for stored pieces."""
 
 _log = logging.getLogger(__name__)
+
+
+class Pools(NamedTuple):
+    """Threads of schedulers: `readers` look for stored pieces, the one `worker` generates, for one scheduler after the other."""
+
+    readers: ThreadPoolExecutor
+    worker: ThreadPoolExecutor
+
+    @classmethod
+    def start(cls) -> Self:
+        """New threads, started when first needed."""
+        return cls(ThreadPoolExecutor(READERS, thread_name_prefix="find"), ThreadPoolExecutor(1, thread_name_prefix="generate"))
+
+    async def close(self) -> None:
+        """Waits for what runs."""
+        for pool in self:
+            await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
 
 
 @dataclass(slots=True)
@@ -94,11 +111,14 @@ class Subscription(Generic[K, T]):
 class Scheduler(Generic[K, T]):
     """Calls `build(key, cancelled)` in one worker thread for the most urgent key that anybody wants and `find(key)` lacks.
 
-    Both are called in threads; `find` answers None for what is not stored. `capacity` bounds the keys under way.
+    Both are called in threads; `find` answers None for what is not stored. `capacity` bounds the keys under way. Schedulers that share
+    `pools` take turns with the worker, piece by piece; whoever started the pools closes them, after all their schedulers.
     Create and use it on the thread of a running event loop.
     """
 
-    def __init__(self, find: Callable[[K], T | None], build: Callable[[K, Callable[[], bool]], T], *, capacity: int) -> None:
+    def __init__(
+        self, find: Callable[[K], T | None], build: Callable[[K, Callable[[], bool]], T], *, capacity: int, pools: Pools | None = None
+    ) -> None:
         self._find = find
         self._build = build
         self._capacity = capacity
@@ -108,8 +128,7 @@ class Scheduler(Generic[K, T]):
         self._queued = asyncio.Event()
         self._closed = False
         self.counters = SchedulerCounters()
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="find")
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="generate")
+        self._pools, self._owns_pools = pools or Pools.start(), pools is None
         self._tasks = {asyncio.get_running_loop().create_task(self._work())}
 
     def __len__(self) -> int:
@@ -140,15 +159,15 @@ class Scheduler(Generic[K, T]):
             subscription.close()
 
     async def close(self) -> None:
-        """Drops what is queued, cancels what runs and waits for it; whoever still waits gets UnavailableError."""
+        """Drops what is queued, cancels what runs and, with pools of its own, waits for it; whoever still waits gets UnavailableError."""
         self._closed = True
         for task in self._tasks:
             task.cancel()
         for job in list(self._jobs.values()):
             self._finish(job, UnavailableError("the server is shutting down"))
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for pool in (self._readers, self._worker):
-            await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
+        if self._owns_pools:
+            await self._pools.close()
 
     def _require_room(self, new: int) -> None:
         if new and self._closed:
@@ -202,7 +221,7 @@ class Scheduler(Generic[K, T]):
         return None
 
     async def _look_up(self, job: _Job[K, T]) -> None:
-        found = await self._call(self._readers, job, self._find, job.key)
+        found = await self._call(self._pools.readers, job, self._find, job.key)
         job.in_thread = False
         if found is not None:
             self.counters.found += 1
@@ -224,7 +243,7 @@ class Scheduler(Generic[K, T]):
 
     async def _generate(self, job: _Job[K, T]) -> None:
         started = time.perf_counter()
-        result = await self._call(self._worker, job, self._build, job.key, lambda: not job.wanted_by)
+        result = await self._call(self._pools.worker, job, self._build, job.key, lambda: not job.wanted_by)
         self._count(job, result, time.perf_counter() - started)
         job.in_thread = False
         if isinstance(result, CancelledError) and job.wanted_by:

@@ -28,7 +28,8 @@ def command(
 
     from terraloom_engines.server import ServerOptions
 
-    asyncio.run(_serve(ServerOptions(host, port, tuple(world or ["earth"]), seed, store, cache_mib << 20, threads), http_port if http else None))
+    options = ServerOptions(host, port, tuple(world or ["earth"]), seed, store, cache_mib << 20, threads)
+    asyncio.run(_serve(options, http_port if http else None))
 
 
 async def _serve(options: "ServerOptions", http_port: int | None) -> None:

@@ -7,6 +7,7 @@ Read it in this order:
     requests    messages of the wire to values, checked
     replies     values to messages of the wire
     contents    tiles as encoded messages: cached, stored, generated once for all
+    worlds      opened when first asked for, sharing networks, memory and threads
     coverage    which held tiles to draw
     session     one viewpoint: what it needs, what it holds, what is sent next
     sessions    all of them by name

@@ -19,8 +19,8 @@ from terraloom_engines.server.contents import Contents
 from terraloom_engines.server.servicer import MESSAGE_BYTES, Servicer
 from terraloom_engines.server.sessions import Sessions
 from terraloom_engines.server.statuses import StatusInterceptor
-from terraloom_engines.store import MemoryStore, open_store
-from terraloom_engines.world import World, open_world
+from terraloom_engines.server.worlds import Worlds
+from terraloom_engines.world import World
 
 PING_SECONDS, ANSWER_SECONDS = 30.0, 20.0
 """How often a connection is asked for a sign of life, and how long it may take: a client that vanished without a word loses its session."""
@@ -34,8 +34,10 @@ class ServerOptions:
     host: str = "127.0.0.1"
     port: int = 50051
     """0 takes any free port."""
-    world: str = "earth"
+    worlds: tuple[str, ...] = ("earth",)
+    """The first is the default; more are opened when clients ask for them."""
     seed: int = 0
+    """Of these worlds; clients name seeds of their own."""
     store: Path | None = None
     """Directory that keeps what was generated over restarts; None keeps it in memory alone."""
     cache_bytes: int = 256 << 20
@@ -50,18 +52,16 @@ class Server:
     """A running server; an async context manager that listens while it is entered."""
 
     def __init__(self, options: ServerOptions) -> None:
-        """Opens the world and the store, which takes a second or so. Raises NotFoundError or InvalidArgumentError for a wrong world."""
+        """Opens the worlds and the store, which takes a second or so. Raises NotFoundError or InvalidArgumentError for a wrong world."""
         self.options = options
-        # The field cache of the world and the cache of encoded tiles lie over one directory; memory holds encoded tiles alone.
-        self._store = open_store(options.store, memory_bytes=0)
-        self.world: World = open_world(options.world, options.seed, threads=options.threads, store=self._store if options.store else None)
+        self.worlds = Worlds(options.worlds, options.seed, threads=options.threads, store=options.store, cache_bytes=options.cache_bytes)
         self.port = 0
         """The port it listens on, once it does."""
 
     async def __aenter__(self) -> Self:
         """Starts listening. Raises UnavailableError when the port is taken."""
-        self.contents = Contents(self.world, MemoryStore(self.options.cache_bytes), self._store)
-        self.sessions = Sessions(self.contents)
+        await self.worlds.__aenter__()
+        self.sessions = Sessions()
         self._health = health.HealthServicer()
         self._server = grpc.aio.server(
             interceptors=[StatusInterceptor()],
@@ -72,14 +72,14 @@ class Server:
                 *_keepalive(),
             ],
         )
-        add_TerraloomServicer_to_server(Servicer(self.world, self.contents, self.sessions), self._server)
+        add_TerraloomServicer_to_server(Servicer(self.worlds, self.sessions), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection([SERVICE, HEALTH_SERVICE, reflection.SERVICE_NAME], self._server)
         address = f"{self.options.host}:{self.options.port}"
         try:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:
-            await self.contents.scheduler.close()
+            await self.worlds.__aexit__()
             raise UnavailableError(f"cannot listen on {address}: the port is taken, or the address is not of this machine") from error
         await self._server.start()
         for name in ("", SERVICE):
@@ -91,7 +91,17 @@ class Server:
         await self._health.enter_graceful_shutdown()
         self.sessions.close_all(UnavailableError("the server is shutting down"))
         await self._server.stop(self.options.drain_seconds)
-        await self.contents.scheduler.close()
+        await self.worlds.__aexit__()
+
+    @property
+    def world(self) -> World:
+        """The default world."""
+        return self.worlds.default.world
+
+    @property
+    def contents(self) -> Contents:
+        """The contents of the default world."""
+        return self.worlds.default.contents
 
     async def until_signalled(self) -> None:
         """Returns on SIGINT or SIGTERM."""

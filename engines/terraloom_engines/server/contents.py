@@ -15,7 +15,7 @@ from terraloom_engines.content import (
     decode_content,
     encode_content,
 )
-from terraloom_engines.scheduler import Scheduler
+from terraloom_engines.scheduler import Pools, Scheduler
 from terraloom_engines.selection import HeightRange, Priority
 from terraloom_engines.store import MemoryStore, Store
 from terraloom_engines.tiling import TileId
@@ -47,16 +47,17 @@ class Found(NamedTuple):
 class Contents:
     """All contents of one world. Looking in the store and generating happen in the scheduler's threads, the rest on the event loop's.
 
-    `memory` keeps what was used last, `store` lies behind it. Create it on the thread of a running event loop.
+    `memory` keeps what was used last, `store` lies behind it, `pools` are the scheduler's threads. Create it on the thread of a running
+    event loop.
     """
 
-    def __init__(self, world: World, memory: MemoryStore, store: Store) -> None:
+    def __init__(self, world: World, memory: MemoryStore, store: Store, pools: Pools | None = None) -> None:
         self.world = world
         self._memory = memory
         self._store = store
         self._heights: dict[str, dict[TileId, tuple[float, float]]] = {}
         self._lock = threading.Lock()
-        self.scheduler: Scheduler[ContentKey, Found] = Scheduler(self._find, self._generate, capacity=MOST_QUEUED)
+        self.scheduler: Scheduler[ContentKey, Found] = Scheduler(self._find, self._generate, capacity=MOST_QUEUED, pools=pools)
 
     def content_hash(self, key: ContentKey) -> bytes:
         """Hash of a content, known before the content is made."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import get_args
 
-from terraloom.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError, UnimplementedError
+from terraloom.errors import FailedPreconditionError, InvalidArgumentError, UnimplementedError
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom_engines.content import ContentOptions, GridOptions, Surface
 from terraloom_engines.selection import Criteria, Radius, ScreenSpaceError, ViewState, Waypoint, WorkClass
@@ -49,19 +49,21 @@ class Sampling:
     options: GridOptions
 
 
+def check_version(message: pb.OpenSessionRequest) -> None:
+    """Raises FailedPreconditionError for another protocol version."""
+    if message.protocol_version != pb.PROTOCOL_VERSION_1:
+        raise FailedPreconditionError(f"protocol_version = {message.protocol_version} is not spoken here: this server speaks 1")
+
+
 def check_world(message: pb.WorldId, world: World) -> None:
-    """Raises NotFoundError unless `message` names the served world; an empty name with seed 0 is the default world."""
-    if (message.name, message.seed) not in (("", 0), ("", world.seed), (world.name, world.seed)):
-        raise NotFoundError(
-            f"world {message.name!r} with seed {message.seed} is not served here: served is {world.name!r} with seed {world.seed}"
-        )
+    """Raises InvalidArgumentError when `message` names another world than that of a session."""
+    if (message.name, message.seed) not in (("", 0), (world.name, world.seed)):
+        text = f"world {message.name!r} with seed {message.seed} is not that of the session: it is {world.name!r} with seed {world.seed}"
+        raise InvalidArgumentError(text, field="world")
 
 
 def opening(message: pb.OpenSessionRequest, world: World) -> Opening:
-    """What a client asks for when it opens a session. Raises FailedPreconditionError for another protocol version."""
-    if message.protocol_version != pb.PROTOCOL_VERSION_1:
-        raise FailedPreconditionError(f"protocol_version = {message.protocol_version} is not spoken here: this server speaks 1")
-    check_world(message.world, world)
+    """What a client asks for when it opens a session."""
     count_in_range("have", len(message.have), 0, MOST_HELD_TILES)
     return Opening(
         criteria(message.selection, world),

@@ -17,12 +17,12 @@ from terraloom_engines.selection import Criteria, Priority, WorkClass
 from terraloom_engines.server import replies, requests
 from terraloom_engines.server.barrier import Barrier, region_tiles, within
 from terraloom_engines.server.checks import count_in_range, in_range
-from terraloom_engines.server.contents import ContentKey, Contents
+from terraloom_engines.server.contents import ContentKey
 from terraloom_engines.server.credit import Credit
 from terraloom_engines.server.sampling import sampled_heights
 from terraloom_engines.server.session import Session
 from terraloom_engines.server.sessions import Sessions
-from terraloom_engines.world import World
+from terraloom_engines.server.worlds import ServedWorld, Worlds
 
 MESSAGE_BYTES = 4 << 20
 """Largest message that the server accepts: an opening with a full have-set."""
@@ -35,12 +35,14 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class Servicer(TerraloomServicer):
-    """Serves one world."""
+    """Serves the worlds that requests name."""
 
-    def __init__(self, world: World, contents: Contents, sessions: Sessions) -> None:
-        self._world = world
-        self._contents = contents
+    def __init__(self, worlds: Worlds, sessions: Sessions) -> None:
+        self._worlds = worlds
         self._sessions = sessions
+
+    async def _served(self, world: pb.WorldId) -> ServedWorld:
+        return await self._worlds.get(world.name, world.seed)
 
     async def Stream(  # noqa: N802
         self, request_iterator: AsyncIterator[pb.ClientMessage], context: Context
@@ -48,7 +50,7 @@ class Servicer(TerraloomServicer):
         first = await anext(request_iterator, None)
         if first is None or first.WhichOneof("message") != "open":
             raise FailedPreconditionError("the first message of a stream must be `open`")
-        session = self._open(first.open)
+        session = await self._open(first.open)
         reader = asyncio.create_task(self._read(session, request_iterator))
         try:
             yield pb.ServerEvent(opened=self._opened(session))
@@ -85,9 +87,9 @@ class Servicer(TerraloomServicer):
             case "ack":
                 session.acknowledge(message.ack.deliveries)
             case "selection":
-                session.choose(requests.criteria(message.selection, self._world))
+                session.choose(requests.criteria(message.selection, session.world))
             case "forget":
-                session.forget([requests.tile_id(tile, self._world) for tile in message.forget.tiles])
+                session.forget([requests.tile_id(tile, session.world) for tile in message.forget.tiles])
             case "credit":
                 session.widen(Credit.from_message(message.credit))
             case "open":
@@ -95,10 +97,12 @@ class Servicer(TerraloomServicer):
             case None:
                 raise InvalidArgumentError("a message of the client is empty, or of a kind that this server does not know")
 
-    def _open(self, request: pb.OpenSessionRequest) -> Session:
-        opening = requests.opening(request, self._world)
+    async def _open(self, request: pb.OpenSessionRequest) -> Session:
+        requests.check_version(request)
+        served = await self._served(request.world)
+        opening = requests.opening(request, served.world)
         view = requests.view_state(request.view) if request.HasField("view") else None
-        session = self._sessions.open(opening)
+        session = self._sessions.open(served, opening)
         if view is not None:
             session.look(request.view.sequence, view)
         _log.info("session %s opened by %r", session.name, request.client)
@@ -108,14 +112,14 @@ class Servicer(TerraloomServicer):
         return pb.SessionOpened(
             protocol_version=pb.PROTOCOL_VERSION_1,
             session_id=session.name,
-            world=replies.world_info(self._world),
+            world=replies.world_info(session.world),
             selection=replies.selection(session.criteria),
             content=replies.content_options(session.content),
             credit=session.window.credit.message(),
         )
 
     async def OpenSession(self, request: pb.OpenSessionRequest, context: Context) -> pb.SessionOpened:  # noqa: N802
-        return self._opened(self._open(request))
+        return self._opened(await self._open(request))
 
     async def Subscribe(self, request: pb.SubscribeRequest, context: Context) -> AsyncIterator[pb.ServerEvent]:  # noqa: N802
         session = self._sessions[request.session_id]
@@ -136,52 +140,53 @@ class Servicer(TerraloomServicer):
         return pb.UpdateViewResponse(view_sequence=session.view_sequence)
 
     async def GetTile(self, request: pb.GetTileRequest, context: Context) -> pb.Tile:  # noqa: N802
-        requests.check_world(request.world, self._world)
-        tile, options = requests.tile_id(request.id, self._world), requests.content_options(request.content)
-        key = ContentKey(tile, GridOptions(options.surface) if request.height_grid else options)
-        return replies.tile(await self._contents.get(key, WAITED_FOR))
+        with (await self._served(request.world)).in_use() as served:
+            tile, options = requests.tile_id(request.id, served.world), requests.content_options(request.content)
+            key = ContentKey(tile, GridOptions(options.surface) if request.height_grid else options)
+            return replies.tile(await served.contents.get(key, WAITED_FOR))
 
     async def SampleHeights(self, request: pb.SampleHeightsRequest, context: Context) -> pb.SampleHeightsResponse:  # noqa: N802
-        requests.check_world(request.world, self._world)
-        sampling = requests.sampling(request, self._world)
-        heights = await sampled_heights(self._contents, sampling, WAITED_FOR)
-        surface, identity = replies.surface(sampling.options.surface), bytes.fromhex(self._world.identity)
+        with (await self._served(request.world)).in_use() as served:
+            sampling = requests.sampling(request, served.world)
+            heights = await sampled_heights(served.contents, sampling, WAITED_FOR)
+        surface, identity = replies.surface(sampling.options.surface), bytes.fromhex(served.world.identity)
         return pb.SampleHeightsResponse(height=heights.tolist(), surface=surface, world_identity=identity)
 
     async def Describe(self, request: pb.DescribeRequest, context: Context) -> pb.DescribeResponse:  # noqa: N802
-        requests.check_world(request.world, self._world)
+        world = (await self._served(request.world)).world
         return pb.DescribeResponse(
             protocol_version=pb.PROTOCOL_VERSION_1,
             server_version=version("terraloom"),
-            world=replies.world_info(self._world),
-            runtime=self._world.runtime_identity,
+            world=replies.world_info(world),
+            runtime=world.runtime_identity,
             content=replies.content_options(ContentOptions()),
             credit=Credit().message(),
-            selection=replies.selection(Criteria(max_level=self._world.max_level)),
+            selection=replies.selection(Criteria(max_level=world.max_level)),
             max_message_bytes=MESSAGE_BYTES,
             max_sample_points=requests.MOST_POINTS,
         )
 
     async def ListWorlds(self, request: pb.ListWorldsRequest, context: Context) -> pb.ListWorldsResponse:  # noqa: N802
-        return pb.ListWorldsResponse(worlds=[replies.world_info(self._world)])
+        return pb.ListWorldsResponse(worlds=[replies.world_info(served.world) for served in self._worlds.opened])
 
     async def Barrier(self, request: pb.BarrierRequest, context: Context) -> pb.BarrierResponse:  # noqa: N802
-        requests.check_world(request.world, self._world)
         deadline = in_range("deadline", request.deadline, 0.0, 86_400.0)
-        barrier = Barrier(self._contents, requests.content_options(request.content))
-        match request.WhichOneof("where"):
-            case "region":
-                level = count_in_range("level", request.level, 0, self._world.max_level)
-                return await within(deadline, barrier, barrier.region(region_tiles(request.region, level)))
-            case "view":
-                view, criteria = requests.view_state(request.view), requests.criteria(request.selection, self._world)
-                return await within(deadline, barrier, barrier.view(view, criteria))
-            case "session_id":
-                session = self._sessions[request.session_id]
-                if session.view is None:
-                    raise FailedPreconditionError(f"session {session.name} has no view yet")
-                barrier = Barrier(self._contents, session.content)
-                return await within(deadline, barrier, barrier.view(session.view, session.criteria))
+        if request.WhichOneof("where") == "session_id":
+            session = self._sessions[request.session_id]
+            requests.check_world(request.world, session.world)
+            if session.view is None:
+                raise FailedPreconditionError(f"session {session.name} has no view yet")
+            barrier = Barrier(session.contents, session.content)
+            return await within(deadline, barrier, barrier.view(session.view, session.criteria))
+        with (await self._served(request.world)).in_use() as served:
+            barrier = Barrier(served.contents, requests.content_options(request.content))
+            match request.WhichOneof("where"):
+                case "region":
+                    level = count_in_range("level", request.level, 0, served.world.max_level)
+                    return await within(deadline, barrier, barrier.region(region_tiles(request.region, level)))
+                case "view":
+                    view, criteria = requests.view_state(request.view), requests.criteria(request.selection, served.world)
+                    return await within(deadline, barrier, barrier.view(view, criteria))
         raise InvalidArgumentError("barrier names no region, view or session_id", field="region")
 
 

@@ -45,7 +45,8 @@ class Session:
         self.window = CreditWindow(opening.credit)
         self._stats = pb.Stats()
         self._stats_due = time.monotonic() + STATS_SECONDS if opening.stats else None
-        self._contents = contents
+        self.contents = contents
+        self.world = contents.world
         self._heights = contents.heights(opening.content)
         self._busy_before = contents.scheduler.counters.busy_seconds
         self._subscription = contents.scheduler.subscribe(self._arrived)
@@ -197,7 +198,7 @@ class Session:
             if len(self._ready) + len(wants) >= WINDOW:
                 break
             key = ContentKey(tile, self.content)
-            content = None if key in self._subscription.wanted else self._contents.cached(key)
+            content = None if key in self._subscription.wanted else self.contents.cached(key)
             if content is None:
                 wants[key] = priority
             else:
@@ -280,7 +281,7 @@ class Session:
 
     def stats(self) -> pb.Stats:
         """Counters since the session was opened."""
-        scheduler = self._contents.scheduler
+        scheduler = self.contents.scheduler
         self._stats.tiles_queued = len(scheduler)
         self._stats.bytes_unacknowledged = self.window.bytes
         self._stats.generation_seconds = scheduler.counters.busy_seconds - self._busy_before

@@ -7,9 +7,9 @@ from contextlib import aclosing, contextmanager
 
 from terraloom.errors import NotFoundError, ResourceExhaustedError, TerraloomError
 from terraloom.v1 import terraloom_pb2 as pb
-from terraloom_engines.server.contents import Contents
 from terraloom_engines.server.requests import Opening
 from terraloom_engines.server.session import Session
+from terraloom_engines.server.worlds import ServedWorld
 
 MOST_SESSIONS = 256
 IDLE_SECONDS = 60.0
@@ -19,9 +19,9 @@ IDLE_SECONDS = 60.0
 class Sessions:
     """All sessions of a server. Lives on the event loop's thread."""
 
-    def __init__(self, contents: Contents) -> None:
-        self._contents = contents
+    def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
+        self._worlds: dict[str, ServedWorld] = {}
         self._idle: dict[str, asyncio.TimerHandle] = {}
 
     def __len__(self) -> int:
@@ -33,12 +33,13 @@ class Sessions:
             raise NotFoundError(f"session {name!r} is not open: it never was, or nobody listened to it for {IDLE_SECONDS:g} s")
         return self._sessions[name]
 
-    def open(self, opening: Opening) -> Session:
-        """A new session, which waits for its subscriber. Raises ResourceExhaustedError."""
+    def open(self, served: ServedWorld, opening: Opening) -> Session:
+        """A new session in a world, which it keeps open, and which waits for its subscriber. Raises ResourceExhaustedError."""
         if len(self._sessions) >= MOST_SESSIONS:
             raise ResourceExhaustedError(f"{MOST_SESSIONS} sessions are open, which is the limit: try again later")
-        session = Session(secrets.token_hex(8), self._contents, opening)
-        self._sessions[session.name] = session
+        session = Session(secrets.token_hex(8), served.contents, opening)
+        self._sessions[session.name], self._worlds[session.name] = session, served
+        served.hold()
         self._wait(session)
         return session
 
@@ -47,6 +48,8 @@ class Sessions:
         if timer := self._idle.pop(session.name, None):
             timer.cancel()
         self._sessions.pop(session.name, None)
+        if served := self._worlds.pop(session.name, None):
+            served.release()
         session.end(error)
 
     def close_all(self, error: TerraloomError) -> None:
