@@ -197,7 +197,7 @@ def test_a_closed_stream_ends_its_iterator(client: Client) -> None:
 def test_a_server_that_goes_away_ends_the_stream_with_a_typed_error() -> None:
     with ExitStack() as running:
         address = running.enter_context(run_server())
-        with connect(address) as client, client.stream(MATTERHORN, COARSE) as stream:
+        with connect(address) as client, client.stream(MATTERHORN, replace(COARSE, reconnect=None)) as stream:
             stream.settle(PATIENCE)
             running.close()
             with pytest.raises(UnavailableError, match=address):

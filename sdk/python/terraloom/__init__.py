@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from terraloom._counters import Counters
     from terraloom._glb import Mesh
     from terraloom._heights import HeightGrid
-    from terraloom._options import ContentOptions, Credit, Radius, ScreenSpaceError, StreamOptions
-    from terraloom._tile import Event, Failed, Removed, Tile, TileId, VisibleChange
+    from terraloom._options import ContentOptions, Credit, Radius, Reconnect, ScreenSpaceError, StreamOptions
+    from terraloom._tile import Disconnected, Event, Failed, Reconnected, Removed, Tile, TileId, VisibleChange
     from terraloom._view import Camera, View, Waypoint
 
 _MODULE_OF = {
@@ -34,11 +34,14 @@ _MODULE_OF = {
     "ContentOptions": "_options",
     "Counters": "_counters",
     "Credit": "_options",
+    "Disconnected": "_tile",
     "Event": "_tile",
     "Failed": "_tile",
     "HeightGrid": "_heights",
     "Mesh": "_glb",
     "Radius": "_options",
+    "Reconnect": "_options",
+    "Reconnected": "_tile",
     "Region": "_barrier",
     "Removed": "_tile",
     "ScreenSpaceError": "_options",
@@ -60,11 +63,14 @@ __all__ = [
     "ContentOptions",
     "Counters",
     "Credit",
+    "Disconnected",
     "Event",
     "Failed",
     "HeightGrid",
     "Mesh",
     "Radius",
+    "Reconnect",
+    "Reconnected",
     "Region",
     "Removed",
     "ScreenSpaceError",

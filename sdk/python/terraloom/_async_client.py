@@ -146,4 +146,4 @@ class AsyncClient:
         """A stream of what a viewpoint needs, from `view` on; enter it to start."""
         with encoded(options):
             opening = options.message(self._world, _client_name())
-        return AsyncStream(self._stub, self.target, opening, view)
+        return AsyncStream(self._stub, self.target, opening, view, options.reconnect)

@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from terraloom._arrivals import Arrivals
 from terraloom._counters import Counters
 from terraloom._encoding import encoded
+from terraloom._options import Reconnect
+from terraloom._retry import Retry, is_worth_a_retry
 from terraloom._status import error_from_detail, translated_errors
-from terraloom._tile import Event, Failed, Removed, Tile, TileId, VisibleChange, tile_from_message, tile_id
+from terraloom._tile import Disconnected, Event, Failed, Reconnected, Removed, Tile, TileId, VisibleChange, tile_from_message, tile_id
 from terraloom._view import View
 from terraloom.errors import DeadlineExceededError, FailedPreconditionError, TerraloomError, UnavailableError
 from terraloom.v1 import terraloom_pb2 as pb
@@ -27,28 +30,41 @@ class AsyncStream:
     A tile counts as applied, and its credit returns to the server, when the consumer comes back for the next one; a consumer that
     stalls stops the server at the credit window. `session` is the server's answer with all defaults filled in, `counters` counts, and
     `visible`, `held` and `complete` follow the events taken. Ends by raising the server's error, or after `close`.
+
+    When the connection is lost it goes on in a new session, unless told not to: it says what it has, so that nothing comes twice, and
+    what was drawn stays until the new session has caught up. `Disconnected` and `Reconnected` tell of it.
     """
 
-    def __init__(self, stub: "TerraloomAsyncStub", target: str, opening: pb.OpenSessionRequest, view: View) -> None:
+    def __init__(
+        self, stub: "TerraloomAsyncStub", target: str, opening: pb.OpenSessionRequest, view: View, reconnect: Reconnect | None
+    ) -> None:
         self.counters = Counters()
         self.session = pb.SessionOpened()
         self.visible: set[TileId] = set()
         self.held: dict[TileId, bytes] = {tile_id(held.id): held.content_hash for held in opening.have}
         self._stub, self._target, self._opening = stub, target, opening
+        self._arrivals = Arrivals(self.held)
         self._started = time.perf_counter()
         self._sequence = 0
         self._complete_sequence = 0
         self._sent: dict[int, float] = {}
         self._view: pb.View | None = None
+        """The newest view while it is not sent."""
         self._acks: list[int] = []
-        self._taken: list[int] = []
+        self._taken: list[tuple[int, int]] = []
+        """Connection and delivery of tiles that the consumer has."""
         self._forgotten: list[TileId] = []
         self._work = asyncio.Event()
-        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._events: asyncio.Queue[tuple[int, Event] | None] = asyncio.Queue()
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._connection = 0
+        """Number of the connection in use; deliveries are numbered anew in each."""
+        self._call_in_use: object = None
+        self._open_since: float | None = None
+        """When the connection in use was opened, by the monotonic clock; None before."""
+        self._retry = Retry(reconnect) if reconnect is not None else None
         self._error: TerraloomError | None = None
         self._final: TerraloomError | None = None
-        self._ended = False
         self._reader: asyncio.Task[None] | None = None
         self.move(view)
 
@@ -78,7 +94,7 @@ class AsyncStream:
     def move(self, view: View) -> None:
         """Make `view` the newest; one that was not sent yet is replaced. Never waits. Raises InvalidArgumentError for one without sense."""
         with encoded(view):
-            self._view = view.message(self._sequence + 1)
+            self._view = self._newest = view.message(self._sequence + 1)
         self._sequence += 1
         self._sent[self._sequence] = time.perf_counter()
         self._sent.pop(self._sequence - VIEWS_REMEMBERED, None)
@@ -87,7 +103,9 @@ class AsyncStream:
 
     def forget(self, tiles: Iterable[TileId]) -> None:
         """Tell the server that the client dropped `tiles` on its own account; they come again when next needed."""
-        self._forgotten += [tile for tile in tiles if self.held.pop(tile, None) is not None]
+        forgotten = [tile for tile in tiles if self.held.pop(tile, None) is not None]
+        self._arrivals.drop(forgotten)
+        self._forgotten += forgotten
         self._work.set()
 
     def __aiter__(self) -> AsyncIterator[Tile]:
@@ -99,7 +117,7 @@ class AsyncStream:
                 yield event
 
     async def events(self) -> AsyncIterator[Event]:
-        """Everything in order: tiles, changes of the visible set, tiles to free, tiles that failed."""
+        """Everything in order: tiles, changes of the visible set, tiles to free, tiles that failed, connections lost and found."""
         while (event := await self._next()) is not None:
             yield event
 
@@ -122,31 +140,31 @@ class AsyncStream:
         self._acknowledge()
         found: list[Event] = []
         while not self._events.empty():
-            event = self._events.get_nowait()
-            if event is None:
+            item = self._events.get_nowait()
+            if item is None:
                 self._events.put_nowait(None)
                 if self._error is not None and not found:
                     raise self._error
                 break
-            found.append(self._take(event))
+            found.append(self._take(*item))
         return found
 
     async def _next(self) -> Event | None:
         """The next event, None after `close`; raises what ended the stream."""
         self._acknowledge()
-        event = await self._events.get()
-        if event is not None:
-            return self._take(event)
+        item = await self._events.get()
+        if item is not None:
+            return self._take(*item)
         self._events.put_nowait(None)
         if self._error is not None:
             raise self._error
         return None
 
-    def _take(self, event: Event) -> Event:
+    def _take(self, connection: int, event: Event) -> Event:
         """Bring the consumer's view of the stream up to `event`."""
         if isinstance(event, Tile):
             self.held[event.id] = event.content_hash
-            self._taken.append(event.delivery)
+            self._taken.append((connection, event.delivery))
         elif isinstance(event, VisibleChange):
             self.visible.difference_update(event.hide)
             self.visible.update(event.show)
@@ -159,48 +177,91 @@ class AsyncStream:
     def _acknowledge(self) -> None:
         """The consumer is back: what it took before is applied."""
         if self._taken:
-            self._acks += self._taken
+            self._acks += [delivery for connection, delivery in self._taken if connection == self._connection]
             self._taken = []
             self._work.set()
 
     async def _read(self) -> None:
-        """Run the call until it ends, queueing what arrives; never raises, the consumer does."""
-        call = self._stub.Stream(self._messages())
+        """Run calls until the stream ends, queueing what arrives; never raises, the consumer does."""
         try:
-            with translated_errors(self._target):
-                async for message in call:
-                    self._receive(message)
-            self._error = UnavailableError(f"{self._target}: the server ended the stream")
-        except TerraloomError as error:
-            self._error = self._final or error
+            error = await self._call()
+            while self._retry is not None and self._opened.done() and is_worth_a_retry(error, self._open_since is not None):
+                if self._open_since is not None:
+                    self._retry.lost(time.monotonic() - self._open_since)
+                    self._put(Disconnected(error))
+                if not await self._retry.wait():
+                    error = UnavailableError(f"{error}; gave up {self._retry.seconds:.0f} s and {self._retry.attempts} attempts later")
+                    break
+                error = await self._call()
+            self._error = error
         finally:
-            call.cancel()
-            self._ended = True
-            self._work.set()
             self._events.put_nowait(None)
             if not self._opened.done():
                 self._opened.set_exception(self._error or FailedPreconditionError("the stream was closed before it was opened"))
 
+    async def _call(self) -> TerraloomError:
+        """Run one call until it ends; returns why it did. `_open_since` stays None when it was never opened."""
+        self._connection += 1
+        self._final, self._open_since = None, None
+        opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._call_in_use = opened
+        call = self._stub.Stream(self._messages(opened))
+        try:
+            with translated_errors(self._target):
+                async for message in call:
+                    if message.WhichOneof("event") == "opened":
+                        self._open(message.opened)
+                        opened.set_result(None)
+                    else:
+                        self._receive(message)
+            return UnavailableError(f"{self._target}: the server ended the stream")
+        except TerraloomError as error:
+            return self._final or error
+        finally:
+            call.cancel()
+            opened.cancel()
+            self._call_in_use = None
+            self._work.set()
+
+    def _open(self, session: pb.SessionOpened) -> None:
+        """A session was opened: the first, or one that goes on with what the former left."""
+        former, self.session = self.session, session
+        self._open_since = time.monotonic()
+        if not self._opened.done():
+            self._opened.set_result(None)
+            return
+        self.counters.reconnects += 1
+        assert self._retry is not None
+        changed = former.world.identity != session.world.identity
+        for event in self._arrivals.reopened(Reconnected(changed, self._retry.attempts, self._retry.seconds)):
+            self._put(event)
+
+    def _put(self, event: Event) -> None:
+        self._events.put_nowait((self._connection, event))
+
     def _receive(self, message: pb.ServerEvent) -> None:
         """Queue one event of the wire; kinds that this client does not know are passed over."""
         match message.WhichOneof("event"):
-            case "opened":
-                self.session = message.opened
-                self._opened.set_result(None)
             case "tile":
                 self._count(message)
-                self._events.put_nowait(tile_from_message(message.tile))
+                tile = tile_from_message(message.tile)
+                self._arrivals.tile(tile)
+                self._put(tile)
             case "visible":
                 show, hide = (tuple(map(tile_id, tiles)) for tiles in (message.visible.show, message.visible.hide))
-                self._events.put_nowait(VisibleChange(show, hide, message.visible.view_sequence, message.visible.complete))
+                change = self._arrivals.change(VisibleChange(show, hide, message.visible.view_sequence, message.visible.complete))
+                if change is not None:
+                    self._put(change)
             case "remove":
-                self._events.put_nowait(Removed(tuple(map(tile_id, message.remove.tiles))))
+                removed = Removed(tuple(map(tile_id, message.remove.tiles)))
+                self._arrivals.drop(removed.tiles)
+                self._put(removed)
             case "error" if message.error.final:
                 self._final = error_from_detail(message.error, self._target)
             case "error":
                 detail = message.error
-                tile = tile_id(detail.tile) if detail.HasField("tile") else None
-                self._events.put_nowait(Failed(tile, error_from_detail(detail, self._target)))
+                tile_failed = tile_id(detail.tile) if detail.HasField("tile") else None
+                self._put(Failed(tile_failed, error_from_detail(detail, self._target)))
 
     def _count(self, message: pb.ServerEvent) -> None:
         counters, now = self.counters, time.perf_counter()
@@ -213,20 +274,18 @@ class AsyncStream:
         if message.tile.view_sequence in self._sent:
             counters.latencies.append(now - self._sent[message.tile.view_sequence])
 
-    async def _messages(self) -> AsyncIterator[pb.ClientMessage]:
-        """What goes up: the opening, then the newest of everything whenever the transport is free.
+    async def _messages(self, opened: asyncio.Future[None]) -> AsyncIterator[pb.ClientMessage]:
+        """What goes up in one call: the opening, then the newest of everything whenever the transport is free.
 
         Nothing follows the opening before it is answered: grpcio puts a status of its own in place of the server's when it writes to a
         stream that the server has just ended (grpc/grpc#36066). For the same reason a stream's last event repeats its error.
         """
-        if self._view is not None:
-            self._opening.view.CopyFrom(self._view)
-            self._view = None
-            self.counters.views_sent += 1
-        yield pb.ClientMessage(open=self._opening)
-        await asyncio.wait([self._opened])
-        while not self._ended:
+        yield pb.ClientMessage(open=self._opening_now())
+        await asyncio.wait([opened])
+        while self._call_in_use is opened:
             await self._work.wait()
+            if self._call_in_use is not opened:
+                return  # what waits is for the next call
             self._work.clear()
             if self._view is not None:
                 view, self._view = self._view, None
@@ -238,3 +297,12 @@ class AsyncStream:
             if self._forgotten:
                 forgotten, self._forgotten = self._forgotten, []
                 yield pb.ClientMessage(forget=pb.Forget(tiles=[tile.message() for tile in forgotten]))
+
+    def _opening_now(self) -> pb.OpenSessionRequest:
+        """The opening with the newest view and with all that has arrived; what was meant for a former session is void."""
+        self._view, self._acks, self._forgotten = None, [], []
+        self.counters.views_sent += 1
+        self._opening.view.CopyFrom(self._newest)
+        del self._opening.have[:]
+        self._opening.have.extend(pb.HeldTile(id=tile.message(), content_hash=digest) for tile, digest in self._arrivals.held.items())
+        return self._opening

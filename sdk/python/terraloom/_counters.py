@@ -18,6 +18,8 @@ class Counters:
     views: int = 0
     views_sent: int = 0
     """Views handed to the transport; the others were replaced by newer ones first."""
+    reconnects: int = 0
+    """How often the stream went on after its connection was lost."""
     first_tile: float = math.nan
     """From the first view to the first tile."""
     last_tile: float = math.nan

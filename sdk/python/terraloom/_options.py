@@ -1,5 +1,6 @@
 """What a client may choose: how tiles are selected, how their content is made, how much may be under way."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -50,6 +51,24 @@ class Credit:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconnect:
+    """How a stream tries to go on when its connection is lost; all in seconds.
+
+    The first attempt comes after `first_pause`, each further one after twice the pause before, up to `longest_pause`. After `patience`
+    the stream ends with the error that cut it off.
+    """
+
+    first_pause: float = 0.1
+    longest_pause: float = 5.0
+    patience: float = 120.0
+
+    def __post_init__(self) -> None:
+        if not (0.0 < self.first_pause <= self.longest_pause < math.inf and self.patience >= 0.0):
+            allowed = "pauses are above 0, the longest not below the first, and patience is 0 or more"
+            raise InvalidArgumentError(f"{self!r} is no way to try again: {allowed}", field="reconnect")
+
+
+@dataclass(frozen=True, slots=True)
 class ContentOptions:
     """How content is made: quads per tile side (32, 64 or 128), texture (quality 1..100, 0: the server's default), material, surface."""
 
@@ -77,7 +96,7 @@ class StreamOptions:
     """Choices of one stream; the defaults are those of a visual client.
 
     `min_level` and `max_level` (None: the world's finest) bound the levels sent. `have` maps tiles that the client still holds to their
-    content hashes; they are not sent again.
+    content hashes; they are not sent again. `reconnect` None ends the stream with its connection.
     """
 
     selection: ScreenSpaceError | Radius = ScreenSpaceError()
@@ -86,6 +105,7 @@ class StreamOptions:
     content: ContentOptions = ContentOptions()
     credit: Credit = Credit()
     have: Mapping[TileId, bytes] = field(default_factory=lambda: MappingProxyType({}))
+    reconnect: Reconnect | None = Reconnect()
 
     def selection_message(self) -> pb.Selection:
         """The selection on the wire."""

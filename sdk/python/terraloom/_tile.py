@@ -112,5 +112,25 @@ class Failed:
     error: TerraloomError
 
 
-Event = Tile | VisibleChange | Removed | Failed
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The connection was lost, and why. The stream tries to open it again; what was drawn and held stays."""
+
+    error: TerraloomError
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnected:
+    """The stream goes on in a new session, `seconds` after the connection was lost and after so many `attempts`.
+
+    With `world_changed` the server generates another world now: what was drawn was hidden and what was held was removed, in the two events
+    before this one.
+    """
+
+    world_changed: bool
+    attempts: int
+    seconds: float
+
+
+Event = Tile | VisibleChange | Removed | Failed | Disconnected | Reconnected
 """What `AsyncStream.events` yields."""
