@@ -22,7 +22,7 @@ from terraloom_engines.render.oblique import oblique_picture
 from terraloom_engines.render.overhead import Frame, mosaic, picture
 from terraloom_engines.render.places import PLACES, parse_place
 from terraloom_engines.render.received import SEGMENTS, TileSurface, read_surface
-from terraloom_engines.render.shading import Sun, hillshade, sunlit
+from terraloom_engines.shading import Sun, hillshade, sunlit
 from terraloom_engines.texture import SEA_COLOUR, encode_texture, surface_colour
 from terraloom_engines.tiling import TileId, tile_from_lonlat
 

@@ -1,7 +1,6 @@
 """Pictures of places: from above out of a world's rasters, and obliquely out of tiles as a client receives them.
 
 places       names of places on Earth
-shading      light and shadow on a raster of heights
 overhead     a place from above: colour, hillshade, or both
 received     heights and colours of a received tile, read back out of its GLB
 clipmap      nested windows of received tiles round an eye

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from terraloom_engines.render.received import TileSurface
-from terraloom_engines.render.shading import Sun, hillshade
+from terraloom_engines.shading import Sun, hillshade
 from terraloom_engines.texture import SEA_COLOUR
 from terraloom_engines.tiling import TILE_SIZE, TileId, ground_sample_distance, pixel_from_lonlat
 

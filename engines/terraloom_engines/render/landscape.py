@@ -12,7 +12,7 @@ from PIL import Image
 from terraloom_engines.render.camera import Eye, Lens
 from terraloom_engines.render.clipmap import WINDOW, Window, windows
 from terraloom_engines.render.received import TileSurface
-from terraloom_engines.render.shading import Sun, hillshade, sunlit
+from terraloom_engines.shading import Sun, hillshade, sunlit
 from terraloom_engines.tiling import ground_sample_distance, latitude_from_row, pixel_from_lonlat
 
 __all__ = ["FARTHEST", "Landscape"]

@@ -19,8 +19,8 @@ from terraloom_engines.render.atmosphere import Air, sky
 from terraloom_engines.render.camera import HD, SAMPLES, Eye, Lens
 from terraloom_engines.render.landscape import FARTHEST, Landscape
 from terraloom_engines.render.received import TileSurface
-from terraloom_engines.render.shading import Sun
 from terraloom_engines.render.tracks import Tracks
+from terraloom_engines.shading import Sun
 
 __all__ = ["CLEAR", "Eye", "Lens", "Weather", "oblique_picture"]
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from terraloom_engines.field import ELEVATION_UNIT, Field
 from terraloom_engines.mesh import surface_elevation
-from terraloom_engines.render.shading import Sun, hillshade
+from terraloom_engines.shading import Sun, hillshade
 from terraloom_engines.texture import surface_colour
 from terraloom_engines.tiling import TILE_SIZE, TileId, pixel_from_lonlat, row_ground_sample_distance
 
