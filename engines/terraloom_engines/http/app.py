@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Self
 
@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
-from terraloom.errors import NotFoundError, TerraloomError, UnavailableError
+from terraloom.errors import TerraloomError, UnavailableError
 from terraloom_engines.http import about, tiles3d
 from terraloom_engines.http.face import Face, Served
 from terraloom_engines.http.problems import problem, problem_of_defect, problem_of_http
@@ -51,7 +51,7 @@ class HttpServer:
         """`server` is entered already; port 0 takes any free one of its host."""
         self._host, self._wanted = server.options.host, port
         self._drain = server.options.drain_seconds
-        self._face = Face(_opener(server), lambda: [server.world])
+        self._face = Face(_opener(server), lambda: [served.world for served in server.worlds.opened])
         self.port = 0
         """The port it listens on, once it does."""
 
@@ -103,11 +103,9 @@ def _listening(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _opener(server: Server):  # type: ignore[no-untyped-def]
+def _opener(server: Server) -> Callable[[str, int], Awaitable[Served]]:
     async def open_world(name: str, seed: int) -> Served:
-        world = server.world
-        if (name, seed) != (world.name, world.seed):
-            raise NotFoundError(f"world {name!r} with seed {seed} is not served here: served is {world.name!r} with seed {world.seed}")
-        return Served(world, server.contents)
+        served = await server.worlds.get(name, seed)
+        return Served(served.world, served.contents)
 
     return open_world
