@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from functools import cache
-from importlib.metadata import version
+from collections.abc import Awaitable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import grpc
 
@@ -14,8 +13,9 @@ from terraloom._barrier import Region, barrier_message
 from terraloom._encoding import encoded
 from terraloom._heights import HeightGrid, height_grid_from_message, sampling_message
 from terraloom._options import ContentOptions, StreamOptions, Surface
-from terraloom._status import translated_errors
+from terraloom._status import MissingMethodError, translated_errors
 from terraloom._tile import Tile, TileId, tile_from_message
+from terraloom._versions import client_name, missing_method, require_protocol
 from terraloom._view import View
 from terraloom.errors import DeadlineExceededError, UnavailableError
 from terraloom.v1 import terraloom_pb2 as pb
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from terraloom.v1.terraloom_pb2_grpc import TerraloomAsyncStub  # exists for type checkers only
+
+T = TypeVar("T")
 
 LARGEST_MESSAGE = 64 << 20
 """Bytes; gRPC's own limit of 4 MiB is below a finely meshed tile with a lossless texture."""
@@ -38,11 +40,6 @@ CHANNEL_OPTIONS = (
     ("grpc.keepalive_time_ms", 30_000),  # a server that vanished without a word ends calls with UNAVAILABLE
     ("grpc.keepalive_timeout_ms", 20_000),
 )
-
-
-@cache
-def _client_name() -> str:
-    return f"terraloom-python {version('terraloom')}"
 
 
 class AsyncClient:
@@ -69,36 +66,46 @@ class AsyncClient:
         """End all calls and the connection."""
         await self._channel.close(grace=None)
 
+    async def _answer(self, method: str, call: Awaitable[T]) -> T:
+        """The answer to a call, or its error; a method that the server lacks is told with what the server is."""
+        try:
+            with translated_errors(self.target):
+                return await call
+        except MissingMethodError:
+            raise await missing_method(self._stub, self.target, method) from None
+
     async def wait_ready(self, timeout: float = 30.0) -> pb.DescribeResponse:
         """Wait until the server answers for the world; returns its description. Raises `UnavailableError` after `timeout` seconds."""
         end = time.monotonic() + timeout
         while True:
             try:
-                with translated_errors(self.target):
-                    request = pb.DescribeRequest(world=self._world)
-                    return await self._stub.Describe(request, timeout=end - time.monotonic(), wait_for_ready=True)
+                return await self._describe(end - time.monotonic(), wait_for_ready=True)
             except (UnavailableError, DeadlineExceededError) as error:
                 if time.monotonic() >= end:
                     raise UnavailableError(f"{self.target} is not ready after {timeout:g} s") from error
                 await asyncio.sleep(0.05)
 
     async def describe(self, timeout: float | None = None) -> pb.DescribeResponse:
-        """The world, and the server's defaults and limits."""
-        with translated_errors(self.target):
-            return await self._stub.Describe(pb.DescribeRequest(world=self._world), timeout=timeout)
+        """The world, and the server's defaults and limits. Raises `FailedPreconditionError` when the server speaks another protocol."""
+        return await self._describe(timeout)
+
+    async def _describe(self, timeout: float | None, wait_for_ready: bool = False) -> pb.DescribeResponse:
+        call = self._stub.Describe(pb.DescribeRequest(world=self._world), timeout=timeout, wait_for_ready=wait_for_ready)
+        answer = await self._answer("Describe", call)
+        require_protocol(answer.protocol_version, self.target, answer.server_version)
+        return answer
 
     async def worlds(self, timeout: float | None = None) -> list[pb.WorldInfo]:
         """All worlds of the server, its default first."""
-        with translated_errors(self.target):
-            return list((await self._stub.ListWorlds(pb.ListWorldsRequest(), timeout=timeout)).worlds)
+        answer = await self._answer("ListWorlds", self._stub.ListWorlds(pb.ListWorldsRequest(), timeout=timeout))
+        return list(answer.worlds)
 
     async def get_tile(self, z: int, x: int, y: int, content: ContentOptions = ContentOptions(), timeout: float | None = None) -> Tile:
         """One tile, generated if need be; raises `InvalidArgumentError` for an address outside the world."""
         tile = TileId(z, x, y)
         with encoded((tile, content)):
             request = pb.GetTileRequest(world=self._world, id=tile.message(), content=content.message())
-        with translated_errors(self.target):
-            return tile_from_message(await self._stub.GetTile(request, timeout=timeout))
+        return tile_from_message(await self._answer("GetTile", self._stub.GetTile(request, timeout=timeout)))
 
     async def get_height_grid(
         self, z: int, x: int, y: int, surface: Surface = "ground_or_water", timeout: float | None = None
@@ -107,8 +114,7 @@ class AsyncClient:
         tile, content = TileId(z, x, y), ContentOptions(surface=surface)
         with encoded(tile):
             request = pb.GetTileRequest(world=self._world, id=tile.message(), content=content.message(), height_grid=True)
-        with translated_errors(self.target):
-            return height_grid_from_message(await self._stub.GetTile(request, timeout=timeout))
+        return height_grid_from_message(await self._answer("GetTile", self._stub.GetTile(request, timeout=timeout)))
 
     async def sample_heights(
         self,
@@ -126,8 +132,7 @@ class AsyncClient:
         import numpy as np
 
         request = sampling_message(points, self._world, level, surface)
-        with translated_errors(self.target):
-            return np.array((await self._stub.SampleHeights(request, timeout=timeout)).height, dtype=np.float64)
+        return np.array((await self._answer("SampleHeights", self._stub.SampleHeights(request, timeout=timeout))).height, dtype=np.float64)
 
     async def barrier(
         self, where: Region | View | str, options: StreamOptions = StreamOptions(), deadline: float = 0.0, timeout: float | None = None
@@ -139,11 +144,10 @@ class AsyncClient:
         """
         with encoded({"where": where, "options": options, "deadline": deadline}):
             request = barrier_message(where, options, self._world, deadline)
-        with translated_errors(self.target):
-            return await self._stub.Barrier(request, timeout=timeout)
+        return await self._answer("Barrier", self._stub.Barrier(request, timeout=timeout))
 
     def stream(self, view: View, options: StreamOptions = StreamOptions()) -> AsyncStream:
         """A stream of what a viewpoint needs, from `view` on; enter it to start."""
         with encoded(options):
-            opening = options.message(self._world, _client_name())
+            opening = options.message(self._world, client_name())
         return AsyncStream(self._stub, self.target, opening, view, options.reconnect)

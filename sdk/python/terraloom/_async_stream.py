@@ -11,8 +11,9 @@ from terraloom._counters import Counters
 from terraloom._encoding import encoded
 from terraloom._options import Reconnect
 from terraloom._retry import Retry, is_worth_a_retry
-from terraloom._status import error_from_detail, translated_errors
+from terraloom._status import MissingMethodError, error_from_detail, translated_errors
 from terraloom._tile import Disconnected, Event, Failed, Reconnected, Removed, Tile, TileId, VisibleChange, tile_from_message, tile_id
+from terraloom._versions import missing_method, require_protocol
 from terraloom._view import View
 from terraloom.errors import DeadlineExceededError, FailedPreconditionError, TerraloomError, UnavailableError
 from terraloom.v1 import terraloom_pb2 as pb
@@ -215,6 +216,8 @@ class AsyncStream:
                     else:
                         self._receive(message)
             return UnavailableError(f"{self._target}: the server ended the stream")
+        except MissingMethodError:
+            return await missing_method(self._stub, self._target, "Stream")
         except TerraloomError as error:
             return self._final or error
         finally:
@@ -225,6 +228,7 @@ class AsyncStream:
 
     def _open(self, session: pb.SessionOpened) -> None:
         """A session was opened: the first, or one that goes on with what the former left."""
+        require_protocol(session.protocol_version, self._target)
         former, self.session = self.session, session
         self._open_since = time.monotonic()
         if not self._opened.done():

@@ -9,12 +9,16 @@ from google.protobuf import any_pb2, empty_pb2
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from terraloom.errors import TerraloomError, error_from_status
+from terraloom.errors import TerraloomError, UnimplementedError, error_from_status
 from terraloom.v1 import terraloom_pb2 as pb
 
 DETAILS = "grpc-status-details-bin"
 STATUS_DETAILS_FIELD = 3
 """Number of `details` in google.rpc.Status, which is read without a library of its own."""
+
+
+class MissingMethodError(UnimplementedError):
+    """The server does not know the method at all; a server of ours that declines a part of it says which."""
 
 
 @contextmanager
@@ -24,8 +28,11 @@ def translated_errors(target: str) -> Iterator[None]:
         yield
     except grpc.aio.AioRpcError as error:
         trailers: Any = error.trailing_metadata() or ()  # pairs, which the stubs take for objects
-        detail = _detail(dict(trailers).get(DETAILS, b""))
-        detail.status, detail.message = error.code().name, error.details() or error.code().name
+        told = dict(trailers).get(DETAILS, b"")
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED and not told:
+            raise MissingMethodError(f"{target} does not know a call: {error.details()}") from error
+        detail = _detail(told)
+        detail.status, detail.message = error.code().name, " ".join((error.details() or error.code().name).split())
         raise error_from_detail(detail, target) from error
 
 
