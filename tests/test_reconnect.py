@@ -45,8 +45,8 @@ class MortalServer:
         return f"127.0.0.1:{self.port}"
 
     def start(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "terraloom_engines.cli", "serve", "--port", str(self.port), "--store", str(self.store), *arguments]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, "-m", "terraloom_engines.cli", "serve", "--port", str(self.port), "--store", str(self.store)]
+        self._process = subprocess.Popen([*command, "--no-http", *arguments], stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.port = next(int(line.rpartition(":")[2]) for line in self._process.stdout if line.startswith("listening on "))
 
