@@ -23,6 +23,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     bounds        between which heights a tile and all below it lies
     texture       the colour of a tile as an encoded picture
     shading       light and shadow on a raster of heights
+    maps          a tile as a picture for slippy maps
     gltf          GLB bytes of a mesh and its texture
     content       what a client gets for a tile: GLB or height grid, transform, hash
     tileset       3D Tiles: bounding volumes, tilesets, placed GLBs

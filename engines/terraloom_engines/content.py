@@ -13,10 +13,12 @@ from PIL import features
 
 from terraloom.errors import CancelledError, DataLossError, InvalidArgumentError
 from terraloom_engines.bounds import HeightBounds, decode_bounds, encode_bounds, height_bounds
+from terraloom_engines.field import ELEVATION_UNIT
 from terraloom_engines.geodesy import ecef_from_tile
 from terraloom_engines.gltf import Material, encode_glb
 from terraloom_engines.heights import GRID_SIDE, HeightGrid, build_height_grid
-from terraloom_engines.mesh import SEGMENTS, build_mesh, geometric_error
+from terraloom_engines.maps import MapOptions, encode_map_tile
+from terraloom_engines.mesh import SEGMENTS, build_mesh, geometric_error, surface_elevation
 from terraloom_engines.texture import TextureFormat, encode_texture
 from terraloom_engines.tiling import TileId
 from terraloom_engines.world import World
@@ -40,7 +42,7 @@ _FORMAT = "content 1"
 """Version of all that turns a field into content; another one gives other hashes."""
 _ENCODER = f"pillow {PIL.__version__} jpeg {features.version('jpg')} webp {features.version('webp')}"
 _HEADER = struct.Struct("<4sdd")
-_GLB, _GRID, _BOUNDS = b"TLC1", b"TLG1", b"TLB1"
+_GLB, _GRID, _BOUNDS, _PICTURE = b"TLC1", b"TLG1", b"TLB1", b"TLM1"
 
 Surface = Literal["ground_or_water", "ground"]
 """What a vehicle meets, ground or water; or the ground, sea floor included."""
@@ -84,8 +86,8 @@ class BoundsOptions:
     levels: int = 3
 
 
-Options: TypeAlias = ContentOptions | GridOptions | BoundsOptions
-"""What is made of a tile: a GLB, a height grid, or bounds."""
+Options: TypeAlias = ContentOptions | GridOptions | BoundsOptions | MapOptions
+"""What is made of a tile: a GLB, a height grid, bounds, or a picture for maps."""
 
 
 def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
@@ -95,7 +97,7 @@ def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TileContent:
-    """One tile as it is sent: a GLB, or no bytes and a height grid or the bounds of heights.
+    """One tile as it is sent: a GLB, or no GLB and a height grid, bounds of heights, or a picture for maps.
 
     Heights are metres above mean sea level, skirts left out; `geometric_error` is that of 3D Tiles. `ecef_from_tile` is float64,
     shape (4, 4), for column vectors on glTF axes (X east, Y up, Z south, metres).
@@ -110,6 +112,7 @@ class TileContent:
     content_hash: bytes
     height_grid: HeightGrid | None = field(default=None, repr=False)
     bounds: HeightBounds | None = field(default=None, repr=False)
+    picture: bytes | None = field(default=None, repr=False)
 
 
 def content_hash(identity: str, tile: TileId, options: Options) -> bytes:
@@ -130,6 +133,10 @@ def build_content(world: World, tile: TileId, options: Options, cancelled: Calla
     if isinstance(options, BoundsOptions):
         return _bounds_content(height_bounds(raster, options.levels), digest)
     water = options.surface == "ground_or_water"
+    if isinstance(options, MapOptions):
+        surface = surface_elevation(raster.crop(0), water=water)
+        heights = float(surface.min()) * ELEVATION_UNIT, float(surface.max()) * ELEVATION_UNIT
+        return _picture_content(tile, encode_map_tile(raster, options), heights, digest)
     if isinstance(options, GridOptions):
         return _grid_content(build_height_grid(raster, water=water), digest)
     mesh = build_mesh(raster, options.segments, water=water)
@@ -144,6 +151,8 @@ def encode_content(content: TileContent) -> bytes:
     magic, payload = (_GLB, content.glb) if grid is None else (_GRID, grid.values.astype("<i4").tobytes())
     if bounds is not None:
         magic, payload = _BOUNDS, encode_bounds(bounds)
+    elif content.picture is not None:
+        magic, payload = _PICTURE, content.picture
     return _HEADER.pack(magic, content.min_height, content.max_height) + payload
 
 
@@ -154,9 +163,9 @@ def decode_content(data: bytes, tile: TileId, digest: bytes) -> TileContent:
         return _grid_content(HeightGrid(tile, np.frombuffer(payload, "<i4").reshape(GRID_SIDE, GRID_SIDE)), digest)
     if magic == _BOUNDS:
         return _bounds_content(decode_bounds(payload, tile), digest)
-    if magic == _GLB and len(data) >= _HEADER.size:
+    if magic in (_GLB, _PICTURE) and len(data) >= _HEADER.size:
         _, low, high = _HEADER.unpack_from(data)
-        return _glb_content(tile, payload, (low, high), digest)
+        return (_glb_content if magic == _GLB else _picture_content)(tile, payload, (low, high), digest)
     raise DataLossError(f"stored content of {tile} has an unknown header {data[: _HEADER.size].hex()}")
 
 
@@ -172,3 +181,7 @@ def _grid_content(grid: HeightGrid, digest: bytes) -> TileContent:
 def _bounds_content(bounds: HeightBounds, digest: bytes) -> TileContent:
     tile, (low, high) = bounds.tile, bounds.of(bounds.tile)
     return TileContent(tile, b"", ecef_from_tile(tile), low, high, geometric_error(tile), digest, bounds=bounds)
+
+
+def _picture_content(tile: TileId, picture: bytes, heights: tuple[float, float], digest: bytes) -> TileContent:
+    return TileContent(tile, b"", ecef_from_tile(tile), *heights, geometric_error(tile), digest, picture=picture)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from terraloom.errors import DataLossError
 from terraloom_engines.content import (
-    BoundsOptions,
     ContentOptions,
+    GridOptions,
     Options,
     TileContent,
     build_content,
@@ -102,7 +102,7 @@ class Contents:
         return content
 
     def _remember(self, key: ContentKey, content: TileContent) -> None:
-        if isinstance(key.options, BoundsOptions):
+        if not isinstance(key.options, ContentOptions | GridOptions):
             return
         heights = self._heights.setdefault(key.options.surface, {})
         with self._lock:
