@@ -82,7 +82,20 @@ async def test_the_most_urgent_comes_first(workshop: Workshop) -> None:
     await asyncio.sleep(0.05)
     workshop.gate.set()
     await workshop.until(lambda: len(workshop.delivered) == len(wants))
-    assert workshop.started[1:] == ["collision", "parent", "child", "later", "far", "prefetch"]
+    assert workshop.started[1:] == ["collision", "first", "parent", "child", "later", "far", "prefetch"]
+
+
+async def test_a_running_piece_makes_way_for_collision_and_goes_on_after_it(workshop: Workshop) -> None:
+    first = await blocked(workshop)
+    subscription = workshop.subscribe()
+    subscription.replace({"body": Priority(WorkClass.COLLISION, 8.0, 18)})
+    await workshop.until_begun()
+    assert workshop.started == ["first", "body"]
+    workshop.gate.set()
+    assert await first == "FIRST"
+    assert workshop.started == ["first", "body", "first"]
+    counters = workshop.scheduler.counters
+    assert (counters.preempted, counters.cancelled, counters.wasted_seconds) == (1, 0, 0.0)
 
 
 async def test_new_wishes_reorder_the_queue(workshop: Workshop) -> None:

@@ -156,10 +156,12 @@ def test_a_wrong_tile_request_gets_the_right_status_and_one_line(
     assert text in detail_of(caught.value).message
 
 
-def test_what_is_not_served_yet_says_so(stub: TerraloomStub) -> None:
+def test_collision_goes_on_a_connection_of_its_own(stub: TerraloomStub) -> None:
     with pytest.raises(grpc.RpcError) as caught:
-        stub.OpenSession(pb.OpenSessionRequest(protocol_version=1, priorities=[pb.PRIORITY_COLLISION]))
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        stub.OpenSession(pb.OpenSessionRequest(protocol_version=1, priorities=[pb.PRIORITY_COLLISION, pb.PRIORITY_NEAR]))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert detail_of(caught.value).field == "priorities"
+    assert detail_of(caught.value).allowed == ["COLLISION", "FAR, NEAR, PREFETCH"]
 
 
 def test_two_spellings_of_the_default_world_are_one(stub: TerraloomStub) -> None:

@@ -29,6 +29,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     tileset       3D Tiles: bounding volumes, tilesets, placed GLBs
     store         bytes by key, checked: memory over a directory
     selection     a view in, the tiles it needs out
+    collision     a view in, the ground that a body may touch out
     scheduler     one queue of work, ordered by time to need
     server        the gRPC face
     http          the HTTP face

@@ -4,7 +4,9 @@ Sessions live on the asyncio event loop and say what they want as a whole set, n
 What is wanted is first looked for where it may be stored; what is not found there queues for one worker thread, one
 because a single generation already uses every core. So the loop never blocks and nothing stored waits for generation.
 Work that nobody wants any more is dropped before it starts, and a running piece learns it through its `cancelled`
-callable, which the cascade asks between levels. All but that callable runs on the loop's thread, so there are no locks.
+callable, which the cascade asks between levels. The same callable makes way for collision: a piece for the eye goes back into the
+queue when one that a body is about to touch comes, and goes on later from the levels it has finished. All but that callable
+runs on the loop's thread, so there are no locks.
 """
 
 import asyncio
@@ -18,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, Self, TypeVar
 
 from terraloom.errors import CancelledError, InternalError, ResourceExhaustedError, TerraloomError, UnavailableError
-from terraloom_engines.selection import Priority
+from terraloom_engines.selection import Priority, WorkClass
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -60,7 +62,9 @@ class SchedulerCounters:
     dropped: int = 0
     """Pieces given up before they were generated: they cost nothing."""
     cancelled: int = 0
-    """Pieces stopped while running, between two levels of the cascade."""
+    """Pieces stopped while running, between two levels of the cascade, since nobody wanted them any more."""
+    preempted: int = 0
+    """Times that a running piece made way for collision and went back into the queue."""
     unwanted: int = 0
     """Pieces that finished when nobody wanted them any more."""
     failed: int = 0
@@ -127,6 +131,9 @@ class Scheduler(Generic[K, T]):
         self._sequence = itertools.count()
         self._queued = asyncio.Event()
         self._closed = False
+        self._running: _Job[K, T] | None = None
+        self._preempted = False
+        """Whether the running piece is to make way."""
         self.counters = SchedulerCounters()
         self._pools, self._owns_pools = pools or Pools.start(), pools is None
         self._tasks = {asyncio.get_running_loop().create_task(self._work())}
@@ -210,8 +217,12 @@ class Scheduler(Generic[K, T]):
             self._heap = [entry for entry in self._heap if entry[1] == entry[2].entry]
             heapq.heapify(self._heap)
         job.entry = next(self._sequence)
-        heapq.heappush(self._heap, (min(job.wanted_by.values()), job.entry, job))
+        priority = min(job.wanted_by.values())
+        heapq.heappush(self._heap, (priority, job.entry, job))
         self._queued.set()
+        running = self._running
+        if priority.work_class is WorkClass.COLLISION and running is not None and running.wanted_by:
+            self._preempted |= min(running.wanted_by.values()).work_class is not WorkClass.COLLISION
 
     def _pop(self) -> _Job[K, T] | None:
         while self._heap:
@@ -243,11 +254,13 @@ class Scheduler(Generic[K, T]):
 
     async def _generate(self, job: _Job[K, T]) -> None:
         started = time.perf_counter()
-        result = await self._call(self._pools.worker, job, self._build, job.key, lambda: not job.wanted_by)
+        self._running, self._preempted = job, False
+        result = await self._call(self._pools.worker, job, self._build, job.key, lambda: not job.wanted_by or self._preempted)
+        self._running = None
         self._count(job, result, time.perf_counter() - started)
         job.in_thread = False
         if isinstance(result, CancelledError) and job.wanted_by:
-            self._enqueue(job)  # wanted again after it had seen that nobody did
+            self._enqueue(job)  # it made way, or is wanted again after it had seen that nobody did
         else:
             self._finish(job, result)
 
@@ -264,6 +277,9 @@ class Scheduler(Generic[K, T]):
         counters = self.counters
         counters.busy_seconds += seconds
         if isinstance(result, CancelledError):
+            if self._preempted and job.wanted_by:
+                counters.preempted += 1
+                return  # the levels it finished are kept
             counters.cancelled += 1
         elif isinstance(result, TerraloomError):
             counters.failed += 1

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from terraloom.errors import ResourceExhaustedError
 from terraloom_engines.mesh import geometric_error
-from terraloom_engines.tiling import EQUATOR, MAX_LEVEL, TileId, lonlat_bounds
+from terraloom_engines.tiling import EQUATOR, MAX_LEVEL, TileId, lonlat_bounds, tile_from_lonlat
 
 RADIUS = EQUATOR / math.tau
 """Radius of the Web Mercator sphere in metres."""
@@ -272,6 +272,27 @@ class _Viewer:
             return True
         ahead = (x * self.forward[0] + y * self.forward[1] + z * self.forward[2]) / distance
         return math.acos(min(max(ahead, -1.0), 1.0)) - math.asin(reach / distance) <= self.half_angle
+
+
+class GroundPoint:
+    """The point on the ground below a viewpoint; distances are metres along the ground, whatever the viewpoint's height."""
+
+    def __init__(self, view: ViewState) -> None:
+        self._view, self._viewer = view, _Viewer(view, 0.0)
+
+    def tile(self, level: int) -> TileId:
+        """The tile of `level` that holds the point, or the nearest one."""
+        return tile_from_lonlat(level, self._view.longitude, self._view.latitude)
+
+    def distance(self, tile: TileId) -> float:
+        """Metres to the nearest point of a tile."""
+        return 2 * RADIUS * math.asin(min(math.sqrt(self._viewer.haversine(_region(tile))), 1.0))
+
+    def distance_to(self, other: "GroundPoint") -> float:
+        """Metres to another point."""
+        own, its = self._viewer, other._viewer
+        haversine = own._haversine_to(own.longitude - its.longitude, its.latitude)
+        return 2 * RADIUS * math.asin(min(math.sqrt(haversine), 1.0))
 
 
 class _Trajectory:

@@ -4,11 +4,14 @@ import asyncio
 import hashlib
 from collections.abc import Coroutine, Iterable
 
+from terraloom.errors import FailedPreconditionError
 from terraloom.v1 import terraloom_pb2 as pb
-from terraloom_engines.content import ContentOptions
-from terraloom_engines.selection import Criteria, Priority, ViewState, WorkClass, select
+from terraloom_engines.content import ContentOptions, GridOptions
+from terraloom_engines.selection import Criteria, Priority, ViewState, WorkClass
 from terraloom_engines.server.checks import count_in_range, in_range
 from terraloom_engines.server.contents import ContentKey, Contents
+from terraloom_engines.server.plans import make_plan
+from terraloom_engines.server.session import Session
 from terraloom_engines.tiling import TileId, tile_from_lonlat
 
 MOST_TILES = 4096
@@ -18,43 +21,57 @@ AT_ONCE = 64
 
 
 class Barrier:
-    """The tiles that are ready so far, and whether they are all."""
+    """The contents that are ready so far, and whether they are all."""
 
-    def __init__(self, contents: Contents, options: ContentOptions) -> None:
+    def __init__(self, contents: Contents) -> None:
         self._contents = contents
-        self._options = options
-        self.ready: set[TileId] = set()
+        self.ready: set[ContentKey] = set()
         self.complete = False
 
-    async def region(self, tiles: Iterable[TileId]) -> None:
+    async def region(self, tiles: Iterable[TileId], options: ContentOptions) -> None:
         """Waits for exactly these tiles."""
-        await self._gather(tiles)
+        await self._gather(ContentKey(tile, options) for tile in tiles)
         self.complete = True
 
-    async def view(self, view: ViewState, criteria: Criteria) -> None:
+    async def view(self, view: ViewState, criteria: Criteria, options: ContentOptions) -> None:
         """Waits for all that `view` asks for now; what it will need ahead does not count."""
-        heights = self._contents.heights(self._options)
-        while missing := [entry.tile for entry in select(view, criteria, heights).tiles if entry.visible and entry.tile not in self.ready]:
-            await self._gather(missing)
+        await self._plan(view, criteria, options)
         self.complete = True
 
-    async def _gather(self, tiles: Iterable[TileId]) -> None:
+    async def session(self, session: Session) -> None:
+        """The same for the newest view of a session, its part for collision included. Raises FailedPreconditionError without a view."""
+        if session.view is None:
+            raise FailedPreconditionError(f"session {session.name} has no view yet")
+        view = session.view
+        async with asyncio.TaskGroup() as group:
+            for part in (session, session.collision):
+                if part is not None:
+                    group.create_task(self._plan(view, part.criteria, part.options))
+        self.complete = True
+
+    async def _plan(self, view: ViewState, criteria: Criteria, options: ContentOptions | GridOptions) -> None:
+        heights = self._contents.heights(ContentOptions(surface=options.surface))
+        while missing := {ContentKey(tile, options) for tile in make_plan(view, criteria, options, heights).needed} - self.ready:
+            await self._gather(missing)
+
+    async def _gather(self, keys: Iterable[ContentKey]) -> None:
         room = asyncio.Semaphore(AT_ONCE)
 
-        async def one(tile: TileId) -> None:
+        async def one(key: ContentKey) -> None:
+            work_class = WorkClass.COLLISION if isinstance(key.options, GridOptions) else WorkClass.NEAR
             async with room:
-                await self._contents.get(ContentKey(tile, self._options), Priority(WorkClass.NEAR, 0.0, tile.z))
-            self.ready.add(tile)
+                await self._contents.get(key, Priority(work_class, 0.0, key.tile.z))
+            self.ready.add(key)
 
         async with asyncio.TaskGroup() as group:
-            for tile in tiles:
-                group.create_task(one(tile))
+            for key in keys:
+                group.create_task(one(key))
 
     def response(self) -> pb.BarrierResponse:
-        """What is ready; the hash covers the content hashes in order of address."""
+        """What is ready; the hash covers the content hashes in order of address, a tile's height grid after its mesh."""
         digest = hashlib.blake2b(digest_size=16)
-        for tile in sorted(self.ready):
-            digest.update(self._contents.content_hash(ContentKey(tile, self._options)))
+        for key in sorted(self.ready, key=lambda key: (key.tile, isinstance(key.options, GridOptions))):
+            digest.update(self._contents.content_hash(key))
         return pb.BarrierResponse(complete=self.complete, tiles=len(self.ready), world_hash=digest.digest() if self.complete else b"")
 
 
@@ -85,5 +102,10 @@ async def within(deadline: float, barrier: Barrier, work: Coroutine[None, None, 
     except TimeoutError:
         pass  # the answer says what is ready
     except ExceptionGroup as group:
-        raise group.exceptions[0] from None
+        raise _first(group) from None
     return barrier.response()
+
+
+def _first(error: Exception) -> Exception:
+    """The first error of a group, however deep."""
+    return _first(error.exceptions[0]) if isinstance(error, ExceptionGroup) else error

@@ -35,14 +35,21 @@ class Credit:
         return pb.Credit(bytes=self.bytes, tiles=self.tiles)
 
 
-class CreditWindow:
-    """What is under way in one session."""
+@dataclass(slots=True)
+class Numbers:
+    """Deliveries of a session are numbered over all its connections."""
 
-    def __init__(self, credit: Credit) -> None:
+    last: int = 0
+
+
+class CreditWindow:
+    """What is under way on one connection of a session; `numbers` are shared with its other ones."""
+
+    def __init__(self, credit: Credit, numbers: Numbers | None = None) -> None:
         self.credit = credit
         self.bytes = 0
+        self.numbers = numbers or Numbers()
         self._deliveries: dict[int, int] = {}
-        self._last = 0
 
     def allows(self, size: int) -> bool:
         """Whether a tile message of `size` bytes may go now; one always may when nothing is under way."""
@@ -52,14 +59,15 @@ class CreditWindow:
 
     def send(self, size: int) -> int:
         """Counts a tile message as under way and returns the number of its delivery."""
-        self._last += 1
-        self._deliveries[self._last] = size
+        self.numbers.last += 1
+        self._deliveries[self.numbers.last] = size
         self.bytes += size
-        return self._last
+        return self.numbers.last
 
     def acknowledge(self, deliveries: Iterable[int]) -> None:
         """Returns the credit of deliveries; repeating one is harmless. Raises InvalidArgumentError for one that was never made."""
         for delivery in deliveries:
-            if not 0 < delivery <= self._last:
-                raise InvalidArgumentError(f"ack.deliveries names {delivery}, but {self._last} tiles were sent", field="ack.deliveries")
+            if not 0 < delivery <= self.numbers.last:
+                text = f"ack.deliveries names {delivery}, but {self.numbers.last} tiles were sent"
+                raise InvalidArgumentError(text, field="ack.deliveries")
             self.bytes -= self._deliveries.pop(delivery, 0)

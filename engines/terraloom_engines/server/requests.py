@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 from terraloom.errors import FailedPreconditionError, InvalidArgumentError, UnimplementedError
@@ -11,6 +11,7 @@ from terraloom_engines.content import ContentOptions, GridOptions, Surface
 from terraloom_engines.selection import Criteria, Radius, ScreenSpaceError, ViewState, Waypoint, WorkClass
 from terraloom_engines.server.checks import count_in_range, finite, in_range, one_of
 from terraloom_engines.server.credit import Credit
+from terraloom_engines.server.plans import COLLISION, PICTURES, collision_disc
 from terraloom_engines.tiling import TileId
 from terraloom_engines.world import World
 
@@ -23,8 +24,6 @@ MOST_HELD_TILES = 65_536
 MOST_POINTS = 10_000
 """Points of one SampleHeights; to find their tiles takes 1 ms a thousand of the event loop."""
 DEFAULT_VIEW = ViewState(0.0, 0.0, 0.0)
-CARRIED = frozenset({WorkClass.NEAR, WorkClass.FAR, WorkClass.PREFETCH})
-"""Classes of a stream that names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +64,12 @@ def check_world(message: pb.WorldId, world: World) -> None:
 def opening(message: pb.OpenSessionRequest, world: World) -> Opening:
     """What a client asks for when it opens a session."""
     count_in_range("have", len(message.have), 0, MOST_HELD_TILES)
+    carried = classes(message.priorities) or PICTURES
     return Opening(
-        criteria(message.selection, world),
+        selection(message.selection, world, carried),
         content_options(message.content),
         Credit.from_message(message.credit),
-        classes(message.priorities) or CARRIED,
+        carried,
         {tile_id(held.id, world): held.content_hash for held in message.have},
         message.stats,
     )
@@ -82,11 +82,12 @@ def tile_id(message: pb.TileId, world: World) -> TileId:
 
 
 def classes(priorities: Iterable[int]) -> frozenset[WorkClass]:
-    """Classes of work named in a request; collision tiles are not served yet."""
+    """Classes of work named in a request; COLLISION goes alone, on a connection of its own."""
     names = tuple(work_class.name for work_class in WorkClass)
     found = frozenset(WorkClass[one_of("priorities", priority_name(priority), names)] for priority in priorities)
-    if WorkClass.COLLISION in found:
-        raise UnimplementedError("priorities: COLLISION tiles are not served yet; leave them out")
+    if found > COLLISION:
+        text = "priorities: COLLISION goes on a connection of its own: name it alone, in another OpenSession, Stream or Subscribe"
+        raise InvalidArgumentError(text, field="priorities", allowed=("COLLISION", ", ".join(sorted(kind.name for kind in PICTURES))))
     return found
 
 
@@ -94,6 +95,23 @@ def priority_name(priority: int) -> str:
     """Name of a priority without the prefix of its enumeration; the number where it has none."""
     known = priority in pb.Priority.values()
     return pb.Priority.Name(pb.Priority.ValueType(priority)).removeprefix("PRIORITY_") if known else str(priority)
+
+
+def selection(message: pb.Selection, world: World, carried: frozenset[WorkClass]) -> Criteria:
+    """What a session that carries some classes asks for: for COLLISION a disc of one level, else what `criteria` says."""
+    if carried != COLLISION:
+        return criteria(message, world)
+    if message.WhichOneof("by") == "screen_space_error":
+        raise InvalidArgumentError(
+            "selection.screen_space_error has no sense for COLLISION: give selection.radius, or neither",
+            field="selection.screen_space_error",
+            allowed=("selection.radius",),
+        )
+    filled = pb.Selection()
+    filled.CopyFrom(message)
+    filled.radius.level = message.radius.level or (message.max_level if message.HasField("max_level") else world.max_level)
+    asked = criteria(filled, world)
+    return replace(asked, by=collision_disc(asked))
 
 
 def criteria(message: pb.Selection, world: World) -> Criteria:

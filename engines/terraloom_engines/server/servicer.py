@@ -87,7 +87,7 @@ class Servicer(TerraloomServicer):
             case "ack":
                 session.acknowledge(message.ack.deliveries)
             case "selection":
-                session.choose(requests.criteria(message.selection, session.world))
+                session.choose(requests.selection(message.selection, session.world, session.classes))
             case "forget":
                 session.forget([requests.tile_id(tile, session.world) for tile in message.forget.tiles])
             case "credit":
@@ -122,9 +122,7 @@ class Servicer(TerraloomServicer):
         return self._opened(await self._open(request))
 
     async def Subscribe(self, request: pb.SubscribeRequest, context: Context) -> AsyncIterator[pb.ServerEvent]:  # noqa: N802
-        session = self._sessions[request.session_id]
-        if request.priorities:
-            session.carry(requests.classes(request.priorities))
+        session = self._sessions[request.session_id].carrying(requests.classes(request.priorities))
         if request.HasField("credit"):
             session.widen(Credit.from_message(request.credit))
         await context.send_initial_metadata(())  # the client learns that it is subscribed before the first event
@@ -174,19 +172,17 @@ class Servicer(TerraloomServicer):
         if request.WhichOneof("where") == "session_id":
             session = self._sessions[request.session_id]
             requests.check_world(request.world, session.world)
-            if session.view is None:
-                raise FailedPreconditionError(f"session {session.name} has no view yet")
-            barrier = Barrier(session.contents, session.content)
-            return await within(deadline, barrier, barrier.view(session.view, session.criteria))
+            barrier = Barrier(session.contents)
+            return await within(deadline, barrier, barrier.session(session))
         with (await self._served(request.world)).in_use() as served:
-            barrier = Barrier(served.contents, requests.content_options(request.content))
+            barrier, options = Barrier(served.contents), requests.content_options(request.content)
             match request.WhichOneof("where"):
                 case "region":
                     level = count_in_range("level", request.level, 0, served.world.max_level)
-                    return await within(deadline, barrier, barrier.region(region_tiles(request.region, level)))
+                    return await within(deadline, barrier, barrier.region(region_tiles(request.region, level), options))
                 case "view":
                     view, criteria = requests.view_state(request.view), requests.criteria(request.selection, served.world)
-                    return await within(deadline, barrier, barrier.view(view, criteria))
+                    return await within(deadline, barrier, barrier.view(view, criteria, options))
         raise InvalidArgumentError("barrier names no region, view or session_id", field="region")
 
 

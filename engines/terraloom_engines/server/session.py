@@ -1,31 +1,35 @@
 """Session: one viewpoint, what it needs and holds, and what is sent next. Knows nothing of connections.
 
-The newest view wins: whenever the view, the selection or what is known of tiles changed, the tiles are selected anew, work
-that is no longer needed is given up, and what is ready but no longer needed is not sent. A tile goes out when its parent
-is held and the credit allows. All of it runs on the event loop's thread.
+The newest view wins: whenever the view, the selection or what is known of tiles changed, the tiles are planned anew, work
+that is no longer needed is given up, and what is ready but no longer needed is not sent. A tile goes out when its plan lets it (for
+pictures: when its parent is held) and the credit allows. All of it runs on the event loop's thread.
+
+A session carries tiles for the eye, or height grids for collision. One for the eye may have a part for collision, which is a session
+with events, credit and tiles of its own that follows the same views; deliveries are numbered over both.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import replace
 
-from terraloom.errors import FailedPreconditionError, TerraloomError, UnavailableError
+from terraloom.errors import FailedPreconditionError, InvalidArgumentError, TerraloomError, UnavailableError
 from terraloom.v1 import terraloom_pb2 as pb
-from terraloom_engines.selection import Criteria, Priority, Selection, ViewState, WorkClass, select
+from terraloom_engines.content import GridOptions, TileContent
+from terraloom_engines.selection import Criteria, Priority, ViewState, WorkClass
 from terraloom_engines.server import replies
 from terraloom_engines.server.contents import ContentKey, Contents, Found
-from terraloom_engines.server.coverage import drawn_tiles
-from terraloom_engines.server.credit import Credit, CreditWindow
+from terraloom_engines.server.credit import Credit, CreditWindow, Numbers
+from terraloom_engines.server.plans import COLLISION, Plan, make_plan
 from terraloom_engines.server.requests import Opening
+from terraloom_engines.server.retries import Retries
 from terraloom_engines.tiling import TileId
 
 WINDOW = 24
 """Tiles that a session asks for ahead of what it has sent."""
 SELECT_SECONDS = 0.03
 """Least time between two selections, each of which takes some 4 ms of the event loop."""
-HELD_TILES = 2048
-"""Tiles that a client is asked to keep; the ones longest out of the selection go first."""
 STATS_SECONDS = 1.0
 TILE_MESSAGE_BYTES = 512
 """Upper bound of a tile message without its content."""
@@ -34,15 +38,19 @@ TILE_MESSAGE_BYTES = 512
 class Session:
     """Takes views and acknowledgements, gives events. `events` has one consumer at a time."""
 
-    def __init__(self, name: str, contents: Contents, opening: Opening) -> None:
+    def __init__(self, name: str, contents: Contents, opening: Opening, numbers: Numbers | None = None) -> None:
         self.name = name
         self.content = opening.content
         self.classes = opening.classes
+        self.options = GridOptions(opening.content.surface) if opening.classes == COLLISION else opening.content
         self.criteria = opening.criteria
+        self.collision: Session | None = None
+        """Its part for collision, once one was asked for."""
         self.view: ViewState | None = None
         self.view_sequence = 0
-        self.held = {tile: kept for tile, kept in opening.have.items() if kept == contents.content_hash(ContentKey(tile, opening.content))}
-        self.window = CreditWindow(opening.credit)
+        self.held = {tile: kept for tile, kept in opening.have.items() if kept == contents.content_hash(ContentKey(tile, self.options))}
+        self.window = CreditWindow(opening.credit, numbers)
+        self._opening = opening
         self._stats = pb.Stats()
         self._stats_due = time.monotonic() + STATS_SECONDS if opening.stats else None
         self.contents = contents
@@ -52,21 +60,24 @@ class Session:
         self._subscription = contents.scheduler.subscribe(self._arrived)
         self._wake = asyncio.Event()
         self._error: TerraloomError | None = None
-        self.attached = False
-        """Whether somebody consumes its events."""
+        self._consumed = False
         self._stale = False
-        self._selected_at = 0.0
-        self._selection = Selection(())
-        self._carried: dict[TileId, Priority] = {}
+        self._planned_at = 0.0
+        self._plan: Plan | None = None
         self._asked: dict[TileId, int] = {}
-        self._unknown: set[TileId] = set()
         self._missing: dict[TileId, Priority] = {}
         self._ready: dict[TileId, Found] = {}
-        self._failed: set[TileId] = set()
+        self._retries = Retries()
         self._failures: deque[pb.ErrorDetail] = deque()
         self._drawn: set[TileId] = set()
         self._drawn_stale = False
+        self._surplus_stale = False
         self._complete: tuple[bool, int] = (False, 0)
+
+    @property
+    def attached(self) -> bool:
+        """Whether somebody consumes its events, or those of its part for collision."""
+        return self._consumed or (self.collision is not None and self.collision.attached)
 
     # ------------------------------------------------------------------------------------------------ what comes up
 
@@ -75,40 +86,71 @@ class Session:
         if sequence >= self.view_sequence:
             self.view, self.view_sequence = view, sequence
             self._changed()
+        if self.collision is not None:
+            self.collision.look(sequence, view)
 
     def choose(self, criteria: Criteria) -> None:
-        """Another selection in place of the session's; tiles that failed are tried again."""
+        """Another selection in place of the session's; tiles that failed are tried again at once."""
         self.criteria = criteria
-        self._failed.clear()
+        self._retries.clear()
         self._changed()
+        if self.collision is not None:
+            self.collision.choose(criteria)
 
-    def carry(self, classes: frozenset[WorkClass]) -> None:
-        """Other classes of work in place of the session's."""
-        self.classes = classes
-        self._changed()
+    def carrying(self, classes: frozenset[WorkClass]) -> "Session":
+        """The session whose events carry `classes` from now on: this one, or its part for collision, made when first asked for.
+
+        Without classes it stays as it is. Raises InvalidArgumentError for pictures in a session opened for collision.
+        """
+        if classes == COLLISION and self.classes != COLLISION:
+            return self._collision_part()
+        if classes and self.classes == COLLISION != classes:
+            text = f"session {self.name} was opened for COLLISION and carries nothing else: open another for pictures"
+            raise InvalidArgumentError(text, field="priorities", allowed=("COLLISION",))
+        if classes and classes != self.classes:
+            self.classes = classes
+            self._changed()
+        return self
+
+    def _collision_part(self) -> "Session":
+        if self.collision is None:
+            opening = replace(self._opening, criteria=self.criteria, classes=COLLISION, have={}, credit=Credit())
+            self.collision = Session(self.name, self.contents, opening, self.window.numbers)
+            if self.view is not None:
+                self.collision.look(self.view_sequence, self.view)
+            if self._error is not None:
+                self.collision.end(self._error)
+        return self.collision
 
     def acknowledge(self, deliveries: Iterable[int]) -> None:
         """Returns the credit of deliveries. Raises InvalidArgumentError for one that was never made."""
-        self.window.acknowledge(deliveries)
+        numbers = tuple(deliveries)
+        self.window.acknowledge(numbers)
         self._wake.set()
+        if self.collision is not None:
+            self.collision.acknowledge(numbers)
 
     def widen(self, credit: Credit) -> None:
         """Another window in place of the session's."""
         self.window.credit = credit
         self._wake.set()
 
-    def forget(self, tiles: Iterable[TileId]) -> None:
+    def forget(self, tiles: Sequence[TileId]) -> None:
         """The client dropped these tiles; they are sent again when next needed."""
         for tile in tiles:
             self.held.pop(tile, None)
         self._drawn.intersection_update(self.held)
         self._changed()
+        if self.collision is not None:
+            self.collision.forget(tiles)
 
     def end(self, error: TerraloomError) -> None:
         """Ends `events` with `error`, once what is under way has been given up."""
         self._error = self._error or error
         self._subscription.close()
         self._wake.set()
+        if self.collision is not None:
+            self.collision.end(error)
 
     def _changed(self) -> None:
         self._stale = True
@@ -118,9 +160,9 @@ class Session:
 
     async def events(self) -> AsyncGenerator[pb.ServerEvent, None]:
         """All that the client must hear, in order, as fast as it is consumed and the credit allows. Ends by raising."""
-        if self.attached:
+        if self._consumed:
             raise FailedPreconditionError(f"session {self.name} has a subscriber already")
-        self.attached = True
+        self._consumed = True
         try:
             while True:
                 self._wake.clear()
@@ -133,7 +175,7 @@ class Session:
                 else:
                     await self._sleep(pause)
         finally:
-            self.attached = False
+            self._consumed = False
 
     async def _sleep(self, pause: float | None) -> None:
         """Until something changed, or `pause` seconds."""
@@ -146,11 +188,16 @@ class Session:
         """Selects and asks for tiles as need be; seconds until there is something to do of its own accord."""
         pauses = []
         now = time.monotonic()
+        retry = self._retries.seconds_to_next(self._gave_up, now)
+        if retry == 0.0:
+            self._stale = True
+        elif retry is not None:
+            pauses.append(retry)
         if self._stale and self.view is not None:
-            wait = self._selected_at + SELECT_SECONDS - now
+            wait = self._planned_at + SELECT_SECONDS - now
             if wait <= 0.0:
-                self._select(self.view)
-                self._selected_at = now
+                self._replan(self.view)
+                self._planned_at = now
             else:
                 pauses.append(wait)
         wanted = len(self._subscription.wanted)
@@ -170,26 +217,29 @@ class Session:
 
     # ---------------------------------------------------------------------------------------------------- selection
 
-    def _select(self, view: ViewState) -> None:
+    def _replan(self, view: ViewState) -> None:
         self._stale = False
-        self._selection = select(view, self.criteria, self._heights)
-        self._carried = {entry.tile: entry.priority for entry in self._selection.tiles if entry.priority.work_class in self.classes}
-        self._asked = {tile: self._asked.get(tile, self.view_sequence) for tile in self._carried}
-        self._unknown = {tile for tile in self._carried if self._heights(tile) is None}
-        for tile in [tile for tile in self._ready if tile not in self._carried]:
+        self._plan = plan = make_plan(view, self.criteria, self.options, self._heights, self.classes)
+        self._asked = {tile: self._asked.get(tile, self.view_sequence) for tile in plan.tiles}
+        for tile in [tile for tile in self._ready if tile not in plan.tiles]:
             self._stats.tiles_wasted += self._ready.pop(tile).generated
-        self._stats.tiles_cancelled += sum(1 for key in self._subscription.wanted if key.tile not in self._carried)
-        lacking = [(priority, tile) for tile, priority in self._carried.items() if self._lacks(tile)]
+        self._stats.tiles_cancelled += sum(1 for key in self._subscription.wanted if key.tile not in plan.tiles)
+        now = time.monotonic()
+        lacking = [(priority, tile) for tile, priority in plan.tiles.items() if self._lacks(tile, plan, now)]
         self._missing = {tile: priority for priority, tile in sorted(lacking)}
-        for entry in reversed(self._selection.tiles):  # parents last: they count as used after their children
-            if entry.tile in self.held:
-                self.held[entry.tile] = self.held.pop(entry.tile)
-        self._drawn_stale = True
+        for tile in plan.used():
+            if tile in self.held:
+                self.held[tile] = self.held.pop(tile)
+        self._drawn_stale = self._surplus_stale = True
         self._ask()
 
-    def _lacks(self, tile: TileId) -> bool:
+    def _lacks(self, tile: TileId, plan: Plan, now: float) -> bool:
         """Whether a tile must be obtained: to be sent, or for its heights alone when the client holds it from an earlier session."""
-        return tile not in self._failed and tile not in self._ready and (tile not in self.held or tile in self._unknown)
+        return not self._retries.waits(tile, now) and tile not in self._ready and (tile not in self.held or tile in plan.unknown)
+
+    def _gave_up(self, tile: TileId) -> bool:
+        """Whether a tile that failed is needed, and not under way again."""
+        return self._plan is not None and tile in self._plan.tiles and tile not in self._missing
 
     def _ask(self) -> None:
         """Fills the window with the most urgent tiles: those in memory become ready, the others are asked for."""
@@ -197,7 +247,7 @@ class Session:
         for tile, priority in list(self._missing.items()):
             if len(self._ready) + len(wants) >= WINDOW:
                 break
-            key = ContentKey(tile, self.content)
+            key = ContentKey(tile, self.options)
             content = None if key in self._subscription.wanted else self.contents.cached(key)
             if content is None:
                 wants[key] = priority
@@ -213,29 +263,33 @@ class Session:
             self.end(result)
         else:
             self._missing.pop(key.tile, None)
-            self._failed.add(key.tile)
-            self._failures.append(replies.error_detail(result, key.tile))
+            if self._retries.failed(key.tile, time.monotonic()):
+                self._failures.append(replies.error_detail(result, key.tile))
         self._wake.set()
 
     def _accept(self, found: Found) -> None:
         """A content is there: it is ready to be sent, unless the client holds it and only its heights were missing."""
         tile = found.content.tile
         self._missing.pop(tile, None)
-        self._stale = self._stale or tile in self._unknown
+        self._retries.succeeded(tile)
+        self._stale = self._stale or (self._plan is not None and tile in self._plan.unknown)
         if tile not in self.held:
             self._ready[tile] = found
 
     # ------------------------------------------------------------------------------------------------------- events
 
     def _tile_event(self) -> pb.ServerEvent | None:
-        """The most urgent tile that is ready, whose parent is held, if the credit allows it."""
-        in_order = sorted(self._ready, key=self._carried.__getitem__)
-        tile = next((tile for tile in in_order if self._may_follow(tile)), None)
-        if tile is None or not self.window.allows(len(self._ready[tile].content.glb) + TILE_MESSAGE_BYTES):
+        """The most urgent tile that is ready and may follow what is held, if the credit allows it."""
+        plan = self._plan
+        if plan is None or not self._ready:
+            return None
+        in_order = sorted(self._ready, key=plan.tiles.__getitem__)
+        tile = next((tile for tile in in_order if plan.may_follow(tile, self.held)), None)
+        if tile is None or not self.window.allows(_payload(self._ready[tile].content) + TILE_MESSAGE_BYTES):
             return None
         found = self._ready.pop(tile)
         message = replies.tile(found.content)
-        message.priority = pb.Priority.ValueType(self._carried[tile].work_class)
+        message.priority = pb.Priority.ValueType(plan.tiles[tile].work_class)
         message.view_sequence = self._asked[tile]
         size = message.ByteSize()
         message.delivery = self.window.send(size)
@@ -246,38 +300,33 @@ class Session:
         self._stats.tiles_from_store += not found.generated
         return pb.ServerEvent(tile=message)
 
-    def _may_follow(self, tile: TileId) -> bool:
-        return tile.z == 0 or tile.parent in self.held or tile.parent not in self._carried
-
     def _visible_event(self) -> pb.ServerEvent | None:
-        """The change of what to draw, once all that can be sent was sent; also when the newest view's set is complete unchanged."""
-        if self._stale or not self._drawn_stale:
+        """The change of what to show, once all that can be sent was sent; also when the newest view's set is complete unchanged."""
+        plan = self._plan
+        if plan is None or self._stale or not self._drawn_stale:
             return None
         self._drawn_stale = False
-        drawn = drawn_tiles(self._selection.tiles, self.held.__contains__, self._drawn)
-        visible = (entry.tile for entry in self._selection.tiles if entry.visible and entry.tile in self._carried)
-        complete = all(tile in self.held and tile not in self._unknown for tile in visible)
+        drawn = plan.shown(self.held, self._drawn)
+        complete = all(tile in self.held and tile not in plan.unknown for tile in plan.needed)
         show, hide = drawn - self._drawn, self._drawn - drawn
         state = (complete, self.view_sequence if complete else 0)
         if not show and not hide and state == self._complete:
             return None
-        self._drawn, self._complete = drawn, state
+        self._drawn, self._complete, self._surplus_stale = drawn, state, True
         message = pb.Visible(view_sequence=self.view_sequence, complete=complete)
         message.show.extend(replies.tile_ids(sorted(show)))
         message.hide.extend(replies.tile_ids(sorted(hide)))
         return pb.ServerEvent(visible=message)
 
     def _remove_event(self) -> pb.ServerEvent | None:
-        """What to free when the client holds too much; never what is selected or drawn."""
-        surplus = len(self.held) - HELD_TILES - len(self._selection.tiles)
-        if surplus <= 0:
+        """What to free: never what is selected or shown."""
+        if self._plan is None or self._stale or not self._surplus_stale:
             return None
-        selected = {entry.tile for entry in self._selection.tiles}
-        unused = [tile for tile in self.held if tile not in selected and tile not in self._drawn]
-        removed = unused[: surplus + HELD_TILES // 8]
+        self._surplus_stale = False
+        removed = self._plan.surplus(self.held, self._drawn)
         for tile in removed:
             del self.held[tile]
-        return pb.ServerEvent(remove=pb.Remove(tiles=replies.tile_ids(removed)))
+        return pb.ServerEvent(remove=pb.Remove(tiles=replies.tile_ids(removed))) if removed else None
 
     def stats(self) -> pb.Stats:
         """Counters since the session was opened."""
@@ -286,3 +335,8 @@ class Session:
         self._stats.bytes_unacknowledged = self.window.bytes
         self._stats.generation_seconds = scheduler.counters.busy_seconds - self._busy_before
         return self._stats
+
+
+def _payload(content: TileContent) -> int:
+    """Bytes of a GLB, or of a height grid as sent."""
+    return len(content.glb) if content.height_grid is None else content.height_grid.values.nbytes

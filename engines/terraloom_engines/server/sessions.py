@@ -65,8 +65,9 @@ class Sessions:
         try:
             yield
         finally:
-            if session.name in self._sessions and not session.attached:  # one that was turned away leaves it to the one who listens
-                self._wait(session)
+            owner = self._sessions.get(session.name)  # of a part for collision, the session that has it
+            if owner is not None and not owner.attached:  # one that was turned away leaves it to the one who listens
+                self._wait(owner)
 
     async def events(self, session: Session) -> AsyncGenerator[pb.ServerEvent, None]:
         """The session's events while a connection consumes them."""
