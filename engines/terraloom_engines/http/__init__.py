@@ -8,6 +8,7 @@ Read it in this order:
     replies     bytes with validators, cache lifetimes and compression
     face        what the endpoints share
     tiles3d     3D Tiles: tilesets and GLBs
+    maps        slippy map tiles, TileJSON, heights
     about       worlds and health
     app         the server from start to drain
 """

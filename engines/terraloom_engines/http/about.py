@@ -13,7 +13,9 @@ __all__ = ["health", "worlds"]
 
 async def worlds(request: Request) -> Response:
     """`/worlds`: the worlds that are open, the default one first, and where their tilesets are."""
-    return JSONResponse({"worlds": [_world(world) for world in face_of(request).known()]}, headers={"Cache-Control": "no-cache"})
+    return JSONResponse(
+        {"worlds": [_world(served.world) for served in face_of(request).worlds.opened]}, headers={"Cache-Control": "no-cache"}
+    )
 
 
 async def health(request: Request) -> Response:
@@ -33,4 +35,5 @@ def _world(world: World) -> dict[str, object]:
         "max_level": world.max_level,
         "identity": world.identity,
         "tileset": f"{root}/tileset.json{seed}",
+        "tilejson": f"{root}/tilejson.json{seed}",
     }

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
@@ -14,8 +14,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from terraloom.errors import TerraloomError, UnavailableError
-from terraloom_engines.http import about, tiles3d
-from terraloom_engines.http.face import Face, Served
+from terraloom_engines.http import about, maps, tiles3d
+from terraloom_engines.http.face import Face
 from terraloom_engines.http.problems import problem, problem_of_defect, problem_of_http
 from terraloom_engines.server import Server
 
@@ -27,6 +27,9 @@ ROUTES = (
     Route("/{world}/tileset.json", tiles3d.root_tileset),
     Route("/{world}/subtrees/{z}/{x}/{y}.json", tiles3d.subtree_tileset),
     Route("/{world}/tiles/{z}/{x}/{y}.glb", tiles3d.glb),
+    Route("/{world}/tilejson.json", maps.tilejson),
+    Route("/{world}/heights", maps.heights),
+    Route("/{world}/{layer}/{z}/{x}/{y}.{format}", maps.map_tile),
 )
 READABLE = ("ETag", "Content-Length", "Content-Encoding", "Retry-After")
 """Headers that pages of other origins may read."""
@@ -51,7 +54,7 @@ class HttpServer:
         """`server` is entered already; port 0 takes any free one of its host."""
         self._host, self._wanted = server.options.host, port
         self._drain = server.options.drain_seconds
-        self._face = Face(_opener(server), lambda: [served.world for served in server.worlds.opened])
+        self._face = Face(server.worlds)
         self.port = 0
         """The port it listens on, once it does."""
 
@@ -101,11 +104,3 @@ def _listening(host: str, port: int) -> socket.socket:
         raise UnavailableError(
             f"cannot listen on {host}:{port} for HTTP ({error.strerror}): choose another --http-port, or --no-http"
         ) from error
-
-
-def _opener(server: Server) -> Callable[[str, int], Awaitable[Served]]:
-    async def open_world(name: str, seed: int) -> Served:
-        served = await server.worlds.get(name, seed)
-        return Served(served.world, served.contents)
-
-    return open_world

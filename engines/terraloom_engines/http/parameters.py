@@ -1,5 +1,6 @@
 """Paths and queries become checked values. Everything here raises InvalidArgumentError or NotFoundError with one line."""
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -10,7 +11,7 @@ from terraloom_engines.content import ContentOptions
 from terraloom_engines.tiling import TileId
 from terraloom_engines.world import World
 
-__all__ = ["SHAPING", "content_options", "tile_of", "whole_number"]
+__all__ = ["SHAPING", "content_options", "numbers", "tile_of", "whole_number"]
 
 SHAPING = ("segments", "texture", "quality", "unlit", "surface")
 """Queries that say how a GLB is made; tilesets hand them on to their contents."""
@@ -34,6 +35,17 @@ def tile_of(request: Request, world: World) -> TileId:
         return TileId(z, x, y)
     except InvalidArgumentError as error:
         raise NotFoundError(str(error)) from None
+
+
+def numbers(name: str, text: str) -> list[float]:
+    """`text` as numbers with commas between them."""
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InvalidArgumentError(f"{name} = {text[:40]!r} is not a number, or numbers with commas between them", field=name) from None
+    if not all(map(math.isfinite, found)):
+        raise InvalidArgumentError(f"{name} = {text[:40]!r} is not finite", field=name)
+    return found
 
 
 def content_options(query: Mapping[str, str]) -> ContentOptions:

@@ -9,10 +9,11 @@ from starlette.responses import Response
 
 from terraloom.errors import NotFoundError
 from terraloom_engines.content import BoundsOptions, content_hash
-from terraloom_engines.http.face import Face, Served, face_of
+from terraloom_engines.http.face import Face, face_of
 from terraloom_engines.http.parameters import SHAPING, content_options, tile_of
 from terraloom_engines.http.replies import is_fresh, json_reply, reply, version_of
-from terraloom_engines.tileset import SUBTREE_LEVELS, Links, georeferenced_glb, subtree_root, tileset
+from terraloom_engines.server.worlds import ServedWorld
+from terraloom_engines.tileset import Links, georeferenced_glb, is_subtree_root, subtree_levels, tileset
 from terraloom_engines.tiling import TileId
 from terraloom_engines.world import World
 
@@ -34,8 +35,9 @@ async def subtree_tileset(request: Request) -> Response:
     face = face_of(request)
     served = await face.world(request)
     tile = tile_of(request, served.world)
-    if subtree_root(tile) != tile:
-        raise NotFoundError(f"there is no tileset at {tile}: they start at every level that is a multiple of {SUBTREE_LEVELS}")
+    last = served.world.max_level
+    if not is_subtree_root(tile, last):
+        raise NotFoundError(f"no tileset starts at {tile}: they start at levels 0 and {', '.join(map(str, _root_levels(last)))}")
     return await _tileset(request, face, served, tile, "../../../")
 
 
@@ -52,8 +54,12 @@ async def glb(request: Request) -> Response:
     return reply(request, georeferenced_glb(content.glb, content.ecef_from_tile), GLB_TYPE, etag, identity)
 
 
-async def _tileset(request: Request, face: Face, served: Served, root: TileId, base: str) -> Response:
-    world, options = served.world, BoundsOptions(SUBTREE_LEVELS)
+def _root_levels(last: int) -> list[int]:
+    return [z for z in range(1, last + 1) if is_subtree_root(TileId(z, 0, 0), last)]
+
+
+async def _tileset(request: Request, face: Face, served: ServedWorld, root: TileId, base: str) -> Response:
+    world, options = served.world, BoundsOptions(subtree_levels(root, served.world.max_level))
     query = _query(world, request.query_params)
     bounds = (await face.obtain(request, served, root, options)).bounds
     assert bounds is not None, "BoundsOptions make bounds"
