@@ -512,7 +512,9 @@ class Radius(_message.Message):
     RADIUS_FIELD_NUMBER: _builtins.int
     LEVEL_FIELD_NUMBER: _builtins.int
     radius: _builtins.float
+    """COLLISION: all ground within it is sent, and what lies ahead; 0: 200"""
     level: _builtins.int
+    """COLLISION: the one level sent; 0: the selection's max_level"""
     def __init__(
         self,
         *,
@@ -825,7 +827,7 @@ class OpenSessionRequest(_message.Message):
 
     @_builtins.property
     def priorities(self) -> _containers.RepeatedScalarFieldContainer[Global___Priority.ValueType]:
-        """classes that this stream carries; empty: NEAR, FAR and PREFETCH"""
+        """classes that this stream carries; empty: NEAR, FAR and PREFETCH; COLLISION goes alone"""
 
     @_builtins.property
     def view(self) -> Global___View:
@@ -955,11 +957,11 @@ class SubscribeRequest(_message.Message):
     session_id: _builtins.str
     @_builtins.property
     def priorities(self) -> _containers.RepeatedScalarFieldContainer[Global___Priority.ValueType]:
-        """classes that the session carries from now on; empty: as before"""
+        """classes that the session carries from now on; empty: as before; COLLISION: this connection alone"""
 
     @_builtins.property
     def credit(self) -> Global___Credit:
-        """replaces the session's window; deliveries are numbered per session"""
+        """replaces the connection's window; deliveries are numbered per session"""
 
     def __init__(
         self,
@@ -1098,7 +1100,7 @@ class Visible(_message.Message):
     COMPLETE_FIELD_NUMBER: _builtins.int
     view_sequence: _builtins.int
     complete: _builtins.bool
-    """the set now is what the selection asks for this view"""
+    """the set now is what the selection asks for this view; COLLISION: it has all ground within the radius"""
     @_builtins.property
     def show(self) -> _containers.RepeatedCompositeFieldContainer[Global___TileId]: ...
     @_builtins.property
