@@ -88,7 +88,8 @@ def corner_sums(surface: NDArray[np.int32], step: int) -> NDArray[np.int64]:
     sums: integers over a power of two, exact in double precision whatever the order.
     """
     count = surface.shape[0] // step
-    sums: NDArray[np.int64] = surface.reshape(count, step, count, step).sum(axis=(1, 3), dtype=np.int64)
+    rows = surface.reshape(count, step, count * step).sum(axis=1, dtype=np.int64)
+    sums: NDArray[np.int64] = np.einsum("ijk->ij", rows.reshape(count, count, step))
     return sums
 
 
@@ -170,6 +171,8 @@ def _ecef_vertices(columns: list[Column], rows: list[Row], heights: Array, norma
 
 def _rotated(vectors: Array, ecef_from_frame: Array) -> NDArray[np.float32]:
     """Vectors (n, 3) turned into the frame; written out, since a BLAS may round by the number of rows and of threads."""
-    x, y, z = ecef_from_frame[:3, :3]
-    turned: Array = vectors[:, :1] * x + vectors[:, 1:2] * y + vectors[:, 2:] * z
-    return turned.astype(np.float32)
+    x, y, z = np.ascontiguousarray(vectors.T)
+    turned = np.empty((len(vectors), 3), np.float32)
+    for axis in range(3):
+        turned[:, axis] = x * ecef_from_frame[0, axis] + y * ecef_from_frame[1, axis] + z * ecef_from_frame[2, axis]
+    return turned
