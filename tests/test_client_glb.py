@@ -5,6 +5,7 @@ import io
 import json
 import struct
 
+import meshopt
 import numpy as np
 import pytest
 import trimesh
@@ -49,6 +50,39 @@ def quantised_triangle(**changes: object) -> bytes:
     return glb_of(document | changes, positions + bytes([0, 1, 2]))
 
 
+def compressed_strip(**changes: object) -> bytes:
+    """A strip of 60 triangles at whole metres, its picture coordinates 8 bits wide (EXT_meshopt_compression, KHR_texture_transform)."""
+    along = np.arange(62)
+    positions = np.stack([along // 2, 0 * along, along % 2, 0 * along], axis=1).astype("<i2")
+    coordinates = np.stack([along // 2, along % 2, 0 * along, 0 * along], axis=1).astype(np.uint8)
+    indices = (np.arange(60)[:, None] + np.arange(3)).astype("<u2")
+    views, chunk = [], b""
+    for values, mode, stride in ((positions, "ATTRIBUTES", 8), (coordinates, "ATTRIBUTES", 4), (indices, "TRIANGLES", 2)):
+        data = meshopt.encode_gltf_buffer(values, mode)
+        extension: dict[str, object] = {"buffer": 0, "byteOffset": len(chunk), "byteLength": len(data), "byteStride": stride}
+        extension |= {"mode": mode, "count": values.nbytes // stride}
+        strided = {"byteStride": stride} if mode == "ATTRIBUTES" else {}
+        views.append({"buffer": 1, "byteLength": values.nbytes, **strided, "extensions": {"EXT_meshopt_compression": extension}})
+        chunk += data
+    picture = {"index": 0, "extensions": {"KHR_texture_transform": {"offset": [0.5, 0.25], "scale": [255 / 100, 255 / 4]}}}
+    document: dict[str, object] = {
+        "asset": {"version": "2.0"},
+        "extensionsRequired": ["KHR_mesh_quantization", "EXT_meshopt_compression", "KHR_texture_transform"],
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0, "TEXCOORD_0": 1}, "indices": 2, "material": 0}]}],
+        "materials": [{"pbrMetallicRoughness": {"baseColorTexture": picture}}],
+        "accessors": [
+            {"bufferView": 0, "componentType": 5122, "count": 62, "type": "VEC3"},
+            {"bufferView": 1, "componentType": 5121, "normalized": True, "count": 62, "type": "VEC2"},
+            {"bufferView": 2, "componentType": 5123, "count": 180, "type": "SCALAR"},
+        ],
+        "bufferViews": views,
+        "buffers": [{"byteLength": len(chunk)}, {"byteLength": 2048}],
+    }
+    return glb_of(document | changes, chunk)
+
+
 def test_a_mesh_written_by_trimesh_is_read_as_it_was() -> None:
     picture = Image.new("RGB", (4, 4), (200, 10, 30))
     sphere = trimesh.creation.icosphere(2)
@@ -81,23 +115,46 @@ def test_quantised_positions_become_metres_through_the_nodes() -> None:
     assert mesh.texture is None
 
 
+def test_compressed_views_and_moved_textures_are_read() -> None:
+    mesh = read_glb(compressed_strip())
+    along = np.arange(62)
+    np.testing.assert_array_equal(mesh.positions, np.stack([along // 2, 0 * along, along % 2], axis=1))
+    assert {frozenset(triangle) for triangle in mesh.triangles.tolist()} == {frozenset((i, i + 1, i + 2)) for i in range(60)}
+    np.testing.assert_allclose(mesh.uv, np.stack([0.5 + along // 2 / 100, 0.25 + along % 2 / 4], axis=1), rtol=1e-6)
+
+
+def test_a_turned_texture_is_refused_by_name() -> None:
+    picture = {"index": 0, "extensions": {"KHR_texture_transform": {"rotation": 0.5}}}
+    with pytest.raises(UnimplementedError, match=r"KHR_texture_transform with a rotation of 0\.5"):
+        read_glb(compressed_strip(materials=[{"pbrMetallicRoughness": {"baseColorTexture": picture}}]))
+
+
+def test_a_view_that_says_another_length_than_its_data_is_refused() -> None:
+    glb = compressed_strip()
+    views = json.loads(glb[20 : 20 + struct.unpack_from("<I", glb, 12)[0]])["bufferViews"]
+    views[0]["byteLength"] += 8
+    with pytest.raises(DataLossError, match="not as long"):
+        read_glb(compressed_strip(bufferViews=views))
+
+
 def test_a_node_that_is_its_own_descendant_is_refused() -> None:
     with pytest.raises(DataLossError, match="two parents"):
         read_glb(quantised_triangle(nodes=[{"children": [1]}, {"children": [0], "mesh": 0}]))
 
 
 def test_an_extension_that_is_required_and_unknown_is_named() -> None:
-    with pytest.raises(UnimplementedError, match="EXT_meshopt_compression"):
-        read_glb(quantised_triangle(extensionsRequired=["EXT_meshopt_compression"]))
+    with pytest.raises(UnimplementedError, match="KHR_draco_mesh_compression"):
+        read_glb(quantised_triangle(extensionsRequired=["KHR_draco_mesh_compression"]))
 
 
 @settings(max_examples=100)
 @given(st.integers(0, 10_000), st.integers(1, 255))
 def test_damaged_bytes_are_read_or_refused_but_never_crash(position: int, change: int) -> None:
-    glb = bytearray(quantised_triangle())
-    glb[position % len(glb)] ^= change
-    with contextlib.suppress(DataLossError, UnimplementedError):
-        read_glb(bytes(glb))
+    for whole in (quantised_triangle(), compressed_strip()):
+        glb = bytearray(whole)
+        glb[position % len(glb)] ^= change
+        with contextlib.suppress(DataLossError, UnimplementedError):
+            read_glb(bytes(glb))
 
 
 @given(st.integers(0, 1000))

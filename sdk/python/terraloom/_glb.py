@@ -1,7 +1,8 @@
 """Reader of glTF 2.0 binary: the arrays of a tile, without a dependency on a glTF library.
 
 Reads what tiles are made of: one scene, nodes with transforms, indexed triangles, accessors of any component type, normalised or not
-(KHR_mesh_quantization). Follows the glTF 2.0 specification, sections 3.6 (binary data) and 4 (GLB).
+(KHR_mesh_quantization), compressed or not (EXT_meshopt_compression), textures that are moved and scaled (KHR_texture_transform). Follows
+the glTF 2.0 specification, sections 3.6 (binary data) and 4 (GLB).
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from terraloom._meshopt import decode_view
 from terraloom.errors import DataLossError, UnimplementedError
 
 MAGIC, VERSION = 0x46546C67, 2
@@ -19,7 +21,8 @@ JSON_CHUNK, BINARY_CHUNK = 0x4E4F534A, 0x004E4942
 TRIANGLES = 4
 COMPONENT_TYPES = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
-READABLE_EXTENSIONS = {"KHR_materials_unlit", "KHR_mesh_quantization", "EXT_texture_webp"}
+MESHOPT, TEXTURE_TRANSFORM = "EXT_meshopt_compression", "KHR_texture_transform"
+READABLE_EXTENSIONS = {"KHR_materials_unlit", "KHR_mesh_quantization", "EXT_texture_webp", MESHOPT, TEXTURE_TRANSFORM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +92,17 @@ class _Reader:
     def view(self, index: int) -> bytes:
         """Bytes of one buffer view."""
         view = self.document["bufferViews"][index]
-        start = view.get("byteOffset", 0)
-        if start + view["byteLength"] > len(self.binary):
+        compressed = view.get("extensions", {}).get(MESHOPT)
+        stored = view if compressed is None else compressed
+        start, end = stored.get("byteOffset", 0), stored.get("byteOffset", 0) + stored["byteLength"]
+        if stored["buffer"] != 0 or not 0 <= start <= end <= len(self.binary):
             raise ValueError(f"buffer view {index} ends beyond the binary chunk")
-        return self.binary[start : start + view["byteLength"]]
+        data = self.binary[start:end]
+        if compressed is None:
+            return data
+        if compressed["count"] * compressed["byteStride"] != view["byteLength"]:
+            raise ValueError(f"buffer view {index} is not as long as what it is compressed from")
+        return decode_view(data, compressed)
 
     def accessor(self, index: int) -> NDArray[Any]:
         """Values of one accessor, shape (count, components), in their stored type."""
@@ -116,6 +126,20 @@ class _Reader:
         """The first image's bytes and media type."""
         images = self.document.get("images", [])
         return (self.view(images[0]["bufferView"]), images[0]["mimeType"]) if images else (None, None)
+
+    def placed(self, uv: NDArray[np.float32], primitive: dict[str, Any]) -> NDArray[np.float32]:
+        """Texture coordinates where KHR_texture_transform of the primitive's picture puts them."""
+        material = self.document["materials"][primitive["material"]] if "material" in primitive else {}
+        picture = material.get("pbrMetallicRoughness", {}).get("baseColorTexture", {})
+        transform = picture.get("extensions", {}).get(TEXTURE_TRANSFORM)
+        if transform is None:
+            return uv
+        if transform.get("rotation", 0.0):
+            raise UnimplementedError(f"{TEXTURE_TRANSFORM} with a rotation of {transform['rotation']} is not read here")
+        moved: NDArray[np.float32] = (uv * np.array(transform.get("scale", (1.0, 1.0))) + transform.get("offset", (0.0, 0.0))).astype(
+            np.float32
+        )
+        return moved
 
     def nodes(self) -> list[tuple[dict[str, Any], NDArray[np.float64]]]:
         """Nodes of the default scene, parents first, each with its transform to the scene."""
@@ -168,6 +192,8 @@ class _Reader:
         triangles = self.accessor(primitive["indices"]).astype(np.uint32).reshape(-1, 3)
         if triangles.size and triangles.max() >= len(positions):
             raise ValueError("index beyond the last vertex")
+        if uv is not None:
+            uv = self.placed(uv, primitive)
         if not np.array_equal(scene_from_node, np.eye(4)):
             positions = (positions @ linear.T + translation).astype(np.float32)
             normals = None if normals is None else _unit(normals @ np.linalg.inv(linear))
