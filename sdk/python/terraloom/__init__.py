@@ -18,19 +18,23 @@ if TYPE_CHECKING:
     from terraloom._async_client import AsyncClient
     from terraloom._async_stream import AsyncStream
     from terraloom._barrier import Region
-    from terraloom._client import Client, Stream, connect
+    from terraloom._client import Client, CollisionStream, Stream, connect
+    from terraloom._collision import AsyncCollisionStream, CollisionOptions
     from terraloom._counters import Counters
     from terraloom._glb import Mesh
-    from terraloom._heights import HeightGrid
+    from terraloom._heights import Heightfield, HeightGrid, HeightTile
     from terraloom._options import ContentOptions, Credit, Radius, Reconnect, ScreenSpaceError, StreamOptions
     from terraloom._tile import Disconnected, Event, Failed, Reconnected, Removed, Tile, TileId, VisibleChange
     from terraloom._view import Camera, View, Waypoint
 
 _MODULE_OF = {
     "AsyncClient": "_async_client",
+    "AsyncCollisionStream": "_collision",
     "AsyncStream": "_async_stream",
     "Camera": "_view",
     "Client": "_client",
+    "CollisionOptions": "_collision",
+    "CollisionStream": "_client",
     "ContentOptions": "_options",
     "Counters": "_counters",
     "Credit": "_options",
@@ -38,6 +42,8 @@ _MODULE_OF = {
     "Event": "_tile",
     "Failed": "_tile",
     "HeightGrid": "_heights",
+    "HeightTile": "_heights",
+    "Heightfield": "_heights",
     "Mesh": "_glb",
     "Radius": "_options",
     "Reconnect": "_options",
@@ -57,9 +63,12 @@ _MODULE_OF = {
 
 __all__ = [
     "AsyncClient",
+    "AsyncCollisionStream",
     "AsyncStream",
     "Camera",
     "Client",
+    "CollisionOptions",
+    "CollisionStream",
     "ContentOptions",
     "Counters",
     "Credit",
@@ -67,6 +76,8 @@ __all__ = [
     "Event",
     "Failed",
     "HeightGrid",
+    "HeightTile",
+    "Heightfield",
     "Mesh",
     "Radius",
     "Reconnect",

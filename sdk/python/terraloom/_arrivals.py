@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping
 
-from terraloom._tile import Event, Reconnected, Removed, Tile, TileId, VisibleChange
+from terraloom._tile import Notice, Reconnected, Removed, TileId, VisibleChange
 
 HANDOVER_SECONDS = 5.0
 """How long a reopened session may take to show as much as was drawn before."""
@@ -19,9 +19,9 @@ class Arrivals:
         """What a reopened session wants drawn, until it is as good as `drawn`."""
         self._handover_ends = 0.0
 
-    def tile(self, tile: Tile) -> None:
+    def tile(self, tile: TileId, content_hash: bytes) -> None:
         """A tile arrived."""
-        self.held[tile.id] = tile.content_hash
+        self.held[tile] = content_hash
 
     def drop(self, tiles: Iterable[TileId]) -> None:
         """Tiles are held no longer, on whose account ever."""
@@ -40,9 +40,9 @@ class Arrivals:
         self.drawn, self._coming = self._coming, None
         return VisibleChange(tuple(show), tuple(hide), change.view_sequence, change.complete)
 
-    def reopened(self, event: Reconnected) -> list[Event]:
+    def reopened(self, event: Reconnected) -> list[Notice]:
         """What to tell of a new session: in another world, that nothing of the old one is drawn or held any more."""
-        told: list[Event] = []
+        told: list[Notice] = []
         if event.world_changed:
             told = [VisibleChange((), tuple(sorted(self.drawn)), 0, False), Removed(tuple(sorted(self.held)))]
             self.held.clear()

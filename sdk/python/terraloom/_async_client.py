@@ -10,8 +10,9 @@ import grpc
 
 from terraloom._async_stream import AsyncStream
 from terraloom._barrier import Region, barrier_message
+from terraloom._collision import AsyncCollisionStream, CollisionOptions
 from terraloom._encoding import encoded
-from terraloom._heights import HeightGrid, height_grid_from_message, sampling_message
+from terraloom._heights import HeightGrid, ecef_points, height_grid_from_message, sampling_message
 from terraloom._options import ContentOptions, StreamOptions, Surface
 from terraloom._status import MissingMethodError, translated_errors
 from terraloom._tile import Tile, TileId, tile_from_message
@@ -134,6 +135,25 @@ class AsyncClient:
         request = sampling_message(points, self._world, level, surface)
         return np.array((await self._answer("SampleHeights", self._stub.SampleHeights(request, timeout=timeout))).height, dtype=np.float64)
 
+    async def sample_heights_ecef(
+        self,
+        points: "ArrayLike",
+        level: int | None = None,
+        surface: Surface = "ground_or_water",
+        timeout: float | None = None,
+    ) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
+        """The ground below or above earth-centred earth-fixed `points`, metres, shape (n, 3).
+
+        Returns its heights in metres above mean sea level, shape (n,), and itself in earth-centred earth-fixed metres, shape (n, 3): the
+        foot of each point on the ground along the ellipsoid's normal. The points are turned into places by `frames.geodetic_from_ecef`;
+        for the rest see `sample_heights`.
+        """
+        from terraloom.frames import ecef_from_geodetic, geodetic_from_ecef
+
+        places = geodetic_from_ecef(ecef_points(points))
+        heights = await self.sample_heights(places[:, :2], level, surface, timeout)
+        return heights, ecef_from_geodetic(places[:, 0], places[:, 1], heights)
+
     async def barrier(
         self, where: Region | View | str, options: StreamOptions = StreamOptions(), deadline: float = 0.0, timeout: float | None = None
     ) -> pb.BarrierResponse:
@@ -151,3 +171,10 @@ class AsyncClient:
         with encoded(options):
             opening = options.message(self._world, client_name())
         return AsyncStream(self._stub, self.target, opening, view, options.reconnect)
+
+    def collision_stream(self, view: View, options: CollisionOptions = CollisionOptions()) -> AsyncCollisionStream:
+        """A stream of the ground near a viewpoint, from `view` on, on a connection of its own; enter it to start."""
+        with encoded(options):
+            opening = options.message(self._world, client_name())
+        channel = grpc.aio.insecure_channel(self.target, options=CHANNEL_OPTIONS)
+        return AsyncCollisionStream(channel, TerraloomStub(channel), self.target, opening, view, options)

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 from terraloom._arrivals import Arrivals
 from terraloom._counters import Counters
@@ -12,7 +13,7 @@ from terraloom._encoding import encoded
 from terraloom._options import Reconnect
 from terraloom._retry import Retry, is_worth_a_retry
 from terraloom._status import MissingMethodError, error_from_detail, translated_errors
-from terraloom._tile import Disconnected, Event, Failed, Reconnected, Removed, Tile, TileId, VisibleChange, tile_from_message, tile_id
+from terraloom._tile import Disconnected, Failed, Notice, Reconnected, Removed, Tile, TileId, VisibleChange, tile_from_message, tile_id
 from terraloom._versions import missing_method, require_protocol
 from terraloom._view import View
 from terraloom.errors import DeadlineExceededError, FailedPreconditionError, TerraloomError, UnavailableError
@@ -25,8 +26,30 @@ VIEWS_REMEMBERED = 4096
 """Views whose time is kept to tell latencies; at 60 views a second a bit over a minute."""
 
 
-class AsyncStream:
-    """An async context manager and an async iterator over the tiles that a moving viewpoint needs.
+class Delivered(Protocol):
+    """What tiles of all kinds have in common."""
+
+    @property
+    def id(self) -> TileId:
+        """Address."""
+        ...
+
+    @property
+    def content_hash(self) -> bytes:
+        """Equal hashes hold equal contents."""
+        ...
+
+    @property
+    def delivery(self) -> int:
+        """Number within its connection."""
+        ...
+
+
+TileT = TypeVar("TileT", bound=Delivered)
+
+
+class AsyncTileStream(ABC, Generic[TileT]):
+    """What streams of all kinds of tiles do: an async context manager and an async iterator over the tiles that a viewpoint needs.
 
     A tile counts as applied, and its credit returns to the server, when the consumer comes back for the next one; a consumer that
     stalls stops the server at the credit window. `session` is the server's answer with all defaults filled in, `counters` counts, and
@@ -35,6 +58,9 @@ class AsyncStream:
     When the connection is lost it goes on in a new session, unless told not to: it says what it has, so that nothing comes twice, and
     what was drawn stays until the new session has caught up. `Disconnected` and `Reconnected` tell of it.
     """
+
+    _kind: type[TileT]
+    """Of the tiles that this stream delivers."""
 
     def __init__(
         self, stub: "TerraloomAsyncStub", target: str, opening: pb.OpenSessionRequest, view: View, reconnect: Reconnect | None
@@ -56,7 +82,7 @@ class AsyncStream:
         """Connection and delivery of tiles that the consumer has."""
         self._forgotten: list[TileId] = []
         self._work = asyncio.Event()
-        self._events: asyncio.Queue[tuple[int, Event] | None] = asyncio.Queue()
+        self._events: asyncio.Queue[tuple[int, TileT | Notice] | None] = asyncio.Queue()
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._connection = 0
         """Number of the connection in use; deliveries are numbered anew in each."""
@@ -109,37 +135,37 @@ class AsyncStream:
         self._forgotten += forgotten
         self._work.set()
 
-    def __aiter__(self) -> AsyncIterator[Tile]:
+    def __aiter__(self) -> AsyncIterator[TileT]:
         return self._tiles()
 
-    async def _tiles(self) -> AsyncIterator[Tile]:
+    async def _tiles(self) -> AsyncIterator[TileT]:
         async for event in self.events():
-            if isinstance(event, Tile):
+            if isinstance(event, self._kind):
                 yield event
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncIterator[TileT | Notice]:
         """Everything in order: tiles, changes of the visible set, tiles to free, tiles that failed, connections lost and found."""
         while (event := await self._next()) is not None:
             yield event
 
-    async def settle(self, timeout: float | None = None) -> list[Tile]:
+    async def settle(self, timeout: float | None = None) -> list[TileT]:
         """Take events until `complete`; returns the tiles among them. Raises `DeadlineExceededError` after `timeout` seconds."""
-        tiles = []
+        tiles: list[TileT] = []
         try:
             async with asyncio.timeout(timeout):
                 while not self.complete:
                     event = await self._next()
                     if event is None:
                         raise FailedPreconditionError("the stream was closed before its visible set was complete")
-                    tiles += [event] if isinstance(event, Tile) else []
+                    tiles += [event] if isinstance(event, self._kind) else []
         except TimeoutError:
             raise DeadlineExceededError(f"the visible set is not complete after {timeout:g} s; {len(tiles)} tiles came") from None
         return tiles
 
-    def poll(self) -> list[Event]:
+    def poll(self) -> list[TileT | Notice]:
         """Take what has arrived, without waiting: for loops that run at their own pace. Raises what ended the stream."""
         self._acknowledge()
-        found: list[Event] = []
+        found: list[TileT | Notice] = []
         while not self._events.empty():
             item = self._events.get_nowait()
             if item is None:
@@ -150,7 +176,7 @@ class AsyncStream:
             found.append(self._take(*item))
         return found
 
-    async def _next(self) -> Event | None:
+    async def _next(self) -> TileT | Notice | None:
         """The next event, None after `close`; raises what ended the stream."""
         self._acknowledge()
         item = await self._events.get()
@@ -161,9 +187,9 @@ class AsyncStream:
             raise self._error
         return None
 
-    def _take(self, connection: int, event: Event) -> Event:
+    def _take(self, connection: int, event: TileT | Notice) -> TileT | Notice:
         """Bring the consumer's view of the stream up to `event`."""
-        if isinstance(event, Tile):
+        if isinstance(event, self._kind):
             self.held[event.id] = event.content_hash
             self._taken.append((connection, event.delivery))
         elif isinstance(event, VisibleChange):
@@ -240,7 +266,11 @@ class AsyncStream:
         for event in self._arrivals.reopened(Reconnected(changed, self._retry.attempts, self._retry.seconds)):
             self._put(event)
 
-    def _put(self, event: Event) -> None:
+    @abstractmethod
+    def _decode(self, message: pb.Tile) -> TileT:
+        """A tile from the wire."""
+
+    def _put(self, event: TileT | Notice) -> None:
         self._events.put_nowait((self._connection, event))
 
     def _receive(self, message: pb.ServerEvent) -> None:
@@ -248,8 +278,8 @@ class AsyncStream:
         match message.WhichOneof("event"):
             case "tile":
                 self._count(message)
-                tile = tile_from_message(message.tile)
-                self._arrivals.tile(tile)
+                tile = self._decode(message.tile)
+                self._arrivals.tile(tile.id, tile.content_hash)
                 self._put(tile)
             case "visible":
                 show, hide = (tuple(map(tile_id, tiles)) for tiles in (message.visible.show, message.visible.hide))
@@ -310,3 +340,12 @@ class AsyncStream:
         del self._opening.have[:]
         self._opening.have.extend(pb.HeldTile(id=tile.message(), content_hash=digest) for tile, digest in self._arrivals.held.items())
         return self._opening
+
+
+class AsyncStream(AsyncTileStream[Tile]):
+    """The tiles that a moving viewpoint needs to see, as glTF. See `AsyncTileStream` for all that it does."""
+
+    _kind = Tile
+
+    def _decode(self, message: pb.Tile) -> Tile:
+        return tile_from_message(message)

@@ -2,18 +2,19 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
 from functools import cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from terraloom._async_client import AsyncClient
-from terraloom._async_stream import AsyncStream
+from terraloom._async_stream import AsyncTileStream, TileT
 from terraloom._barrier import Region
+from terraloom._collision import AsyncCollisionStream, CollisionOptions
 from terraloom._counters import Counters
-from terraloom._heights import HeightGrid
+from terraloom._heights import HeightGrid, HeightTile
 from terraloom._options import ContentOptions, StreamOptions, Surface
-from terraloom._tile import Event, Tile, TileId
+from terraloom._tile import Notice, Tile, TileId
 from terraloom._view import View
 from terraloom.v1 import terraloom_pb2 as pb
 
@@ -47,10 +48,10 @@ async def _call(function: Any, *args: Any) -> Any:
     return function(*args)
 
 
-class Stream:
-    """`AsyncStream` for plain code: a context manager and an iterator over tiles; methods may be called from any thread."""
+class TileStream(Generic[TileT]):
+    """`AsyncTileStream` for plain code: a context manager and an iterator over tiles; methods may be called from any thread."""
 
-    def __init__(self, stream: AsyncStream) -> None:
+    def __init__(self, stream: AsyncTileStream[TileT]) -> None:
         self._stream = stream
 
     def __enter__(self) -> Self:
@@ -97,21 +98,38 @@ class Stream:
         """Tell the server that the client dropped `tiles` on its own account."""
         _run(_call(self._stream.forget, tuple(tiles)))
 
-    def __iter__(self) -> Iterator[Tile]:
+    def __iter__(self) -> Iterator[TileT]:
         return _iterate(aiter(self._stream))
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Iterator[TileT | Notice]:
         """Everything in order: tiles, changes of the visible set, tiles to free, tiles that failed."""
         return _iterate(self._stream.events())
 
-    def settle(self, timeout: float | None = None) -> list[Tile]:
+    def settle(self, timeout: float | None = None) -> list[TileT]:
         """Take events until `complete`; returns the tiles among them. Raises `DeadlineExceededError` after `timeout` seconds."""
         return _run(self._stream.settle(timeout))
 
-    def poll(self) -> list[Event]:
+    def poll(self) -> list[TileT | Notice]:
         """Take what has arrived, without waiting: for loops that run at their own pace."""
-        events: list[Event] = _run(_call(self._stream.poll))
+        events: list[TileT | Notice] = _run(_call(self._stream.poll))
         return events
+
+
+class Stream(TileStream[Tile]):
+    """`AsyncStream` for plain code: glTF tiles; methods may be called from any thread."""
+
+
+class CollisionStream(TileStream[HeightTile]):
+    """`AsyncCollisionStream` for plain code: height grids; methods may be called from any thread."""
+
+    def __init__(self, stream: AsyncCollisionStream) -> None:
+        super().__init__(stream)
+        self._collision = stream
+
+    @property
+    def ground(self) -> Mapping[TileId, HeightTile]:
+        """The tiles that the client has: those taken, less those freed."""
+        return dict(self._collision.ground)
 
 
 def _iterate(items: AsyncIterator[T]) -> Iterator[T]:
@@ -179,6 +197,19 @@ class Client:
         """
         return _run(self._client.sample_heights(points, level, surface, timeout))
 
+    def sample_heights_ecef(
+        self,
+        points: "ArrayLike",
+        level: int | None = None,
+        surface: Surface = "ground_or_water",
+        timeout: float | None = None,
+    ) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
+        """Heights, shape (n,), and the ground itself, shape (n, 3), below or above earth-centred earth-fixed `points`, shape (n, 3).
+
+        See `AsyncClient.sample_heights_ecef`.
+        """
+        return _run(self._client.sample_heights_ecef(points, level, surface, timeout))
+
     def barrier(
         self, where: Region | View | str, options: StreamOptions = StreamOptions(), deadline: float = 0.0, timeout: float | None = None
     ) -> pb.BarrierResponse:
@@ -191,6 +222,10 @@ class Client:
     def stream(self, view: View, options: StreamOptions = StreamOptions()) -> Stream:
         """A stream of what a viewpoint needs, from `view` on; enter it to start."""
         return Stream(_run(_call(self._client.stream, view, options)))
+
+    def collision_stream(self, view: View, options: CollisionOptions = CollisionOptions()) -> CollisionStream:
+        """A stream of the ground near a viewpoint, from `view` on, on a connection of its own; enter it to start."""
+        return CollisionStream(_run(_call(self._client.collision_stream, view, options)))
 
 
 def connect(target: str, world: str = "", seed: int = 0) -> Client:

@@ -132,5 +132,7 @@ class Reconnected:
     seconds: float
 
 
-Event = Tile | VisibleChange | Removed | Failed | Disconnected | Reconnected
+Notice = VisibleChange | Removed | Failed | Disconnected | Reconnected
+"""What streams tell of besides tiles."""
+Event = Tile | Notice
 """What `AsyncStream.events` yields."""

@@ -1,0 +1,91 @@
+"""Streams of the ground that a body may touch, on a connection of their own."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import grpc
+
+from terraloom._async_stream import AsyncTileStream
+from terraloom._heights import HeightTile, height_tile_from_message
+from terraloom._options import ContentOptions, Credit, Reconnect, Surface
+from terraloom._tile import Notice, Removed, TileId
+from terraloom._view import View
+from terraloom.v1 import terraloom_pb2 as pb
+
+if TYPE_CHECKING:
+    from terraloom.v1.terraloom_pb2_grpc import TerraloomAsyncStub  # exists for type checkers only
+
+
+@dataclass(frozen=True, slots=True)
+class CollisionOptions:
+    """Which ground a body needs: all within `radius` metres below the viewpoint, whatever its height, at one `level`.
+
+    `level` None is the world's finest; `radius` is at most what takes 1,024 tiles. `have` are tiles that the client still holds from an
+    earlier stream; they are not sent again. `reconnect` None ends the stream with its connection.
+    """
+
+    radius: float = 200.0
+    level: int | None = None
+    surface: Surface = "ground_or_water"
+    credit: Credit = Credit()
+    have: Collection[HeightTile] = field(default=(), repr=False)
+    reconnect: Reconnect | None = Reconnect()
+
+    def message(self, world: pb.WorldId, client: str) -> pb.OpenSessionRequest:
+        """The request that opens a session with these options."""
+        return pb.OpenSessionRequest(
+            protocol_version=pb.PROTOCOL_VERSION_1,
+            world=world,
+            selection=pb.Selection(radius=pb.Radius(radius=self.radius, level=self.level or 0)),
+            content=ContentOptions(surface=self.surface).message(),
+            credit=pb.Credit(bytes=self.credit.bytes, tiles=self.credit.tiles),
+            have=[pb.HeldTile(id=tile.id.message(), content_hash=tile.content_hash) for tile in self.have],
+            priorities=[pb.PRIORITY_COLLISION],
+            client=client,
+        )
+
+
+class AsyncCollisionStream(AsyncTileStream[HeightTile]):
+    """The ground near a moving viewpoint and ahead of it, as height grids of one level. See `AsyncTileStream` for all that it does.
+
+    `ground` are the tiles that the client has: those taken, less those freed. A tile in it never changes, and neighbours share the heights
+    of their edge, bit for bit. `complete` says that all ground within the radius of the newest view is among them. It has a connection
+    of its own, so that no bulk stands before it.
+    """
+
+    _kind = HeightTile
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        stub: "TerraloomAsyncStub",
+        target: str,
+        opening: pb.OpenSessionRequest,
+        view: View,
+        options: CollisionOptions,
+    ) -> None:
+        super().__init__(stub, target, opening, view, options.reconnect)
+        self.ground: dict[TileId, HeightTile] = {tile.id: tile for tile in options.have}
+        self._channel = channel
+
+    async def close(self) -> None:
+        """End the session and its connection; what has arrived can still be taken."""
+        await super().close()
+        await self._channel.close(grace=None)
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    def _decode(self, message: pb.Tile) -> HeightTile:
+        return height_tile_from_message(message)
+
+    def _take(self, connection: int, event: HeightTile | Notice) -> HeightTile | Notice:
+        taken = super()._take(connection, event)
+        if isinstance(taken, HeightTile):
+            self.ground[taken.id] = taken
+        elif isinstance(taken, Removed):
+            for tile in taken.tiles:
+                self.ground.pop(tile, None)
+        return taken
