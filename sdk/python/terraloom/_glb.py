@@ -49,8 +49,9 @@ def read_glb(glb: bytes) -> Mesh:
         unknown = set(document.get("extensionsRequired", ())) - READABLE_EXTENSIONS
         if unknown:
             raise UnimplementedError(f"GLB needs extensions that this reader lacks: {sorted(unknown)}")
-        return _Reader(document, binary).mesh()
-    except (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError, struct.error) as error:
+        with np.errstate(divide="raise", over="raise", invalid="raise"):
+            return _Reader(document, binary).mesh()
+    except (LookupError, ValueError, ArithmeticError, TypeError, AttributeError, RecursionError, struct.error) as error:
         raise DataLossError(f"not a valid GLB: {error!r}") from error
 
 

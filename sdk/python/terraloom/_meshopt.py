@@ -105,7 +105,7 @@ def _unpacked(stream: Bytes, modes: Bytes, starts: NDArray[np.int64]) -> Bytes:
         deltas[chosen] = fields
     chosen = np.flatnonzero(modes == 3)
     deltas[chosen] = stream[starts[chosen, None] + np.arange(GROUP)]
-    return deltas >> 1 ^ (deltas & 1) * np.uint8(255)
+    return np.where(deltas & 1, ~(deltas >> 1), deltas >> 1)
 
 
 @lru_cache(maxsize=8)
@@ -154,7 +154,7 @@ class _TriangleReader:
         if 0 < how < 13:
             return self.vertices[-1 - how]
         if how in (13, 14):
-            self.last += 1 if how == 14 else -1
+            self.last = (self.last + (1 if how == 14 else -1)) & 0xFFFFFFFF
         c = self.last if how in (13, 14) else self._vertex(how)
         self.vertices.append(c)
         return c
