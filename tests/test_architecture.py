@@ -18,6 +18,7 @@ SOURCES = {"terraloom": ROOT / "sdk/python/terraloom", "terraloom_engines": ROOT
 GENERATED = ROOT / "sdk/python/terraloom/v1"
 DISTRIBUTION_OF_MODULE = {"google": "protobuf", "PIL": "pillow", "grpc_health": "grpcio-health-checking", "grpc": "grpcio"}
 DISTRIBUTION_OF_MODULE |= {"grpc_reflection": "grpcio-reflection", "grpc_status": "grpcio-status"}
+DISTRIBUTION_OF_MODULE |= {"prometheus_client": "prometheus-client"}
 
 
 def source_files() -> list[Path]:

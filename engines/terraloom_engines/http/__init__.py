@@ -10,6 +10,9 @@ Read it in this order:
     tiles3d     3D Tiles: tilesets and GLBs
     maps        slippy map tiles, TileJSON, heights
     about       worlds and health
+    metrics     what Prometheus reads
+    routes      every path, its handler and what is said of it
+    openapi     the same for programs and for people
     app         the server from start to drain
 """
 

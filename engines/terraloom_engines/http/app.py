@@ -14,36 +14,29 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from terraloom.errors import TerraloomError, UnavailableError
-from terraloom_engines.http import about, maps, tiles3d
+from terraloom_engines.http import openapi
 from terraloom_engines.http.face import Face
+from terraloom_engines.http.metrics import HttpMetrics, Measured
 from terraloom_engines.http.problems import problem, problem_of_defect, problem_of_http
+from terraloom_engines.http.routes import ENDPOINTS
 from terraloom_engines.server import Server
 
 __all__ = ["HttpServer", "application"]
 
-ROUTES = (
-    Route("/worlds", about.worlds),
-    Route("/healthz", about.health),
-    Route("/{world}/tileset.json", tiles3d.root_tileset),
-    Route("/{world}/subtrees/{z}/{x}/{y}.json", tiles3d.subtree_tileset),
-    Route("/{world}/tiles/{z}/{x}/{y}.glb", tiles3d.glb),
-    Route("/{world}/tilejson.json", maps.tilejson),
-    Route("/{world}/heights", maps.heights),
-    Route("/{world}/{layer}/{z}/{x}/{y}.{format}", maps.map_tile),
-)
 READABLE = ("ETag", "Content-Length", "Content-Encoding", "Retry-After")
 """Headers that pages of other origins may read."""
 
 
-def application(face: Face) -> Starlette:
+def application(face: Face, metrics: HttpMetrics) -> Starlette:
     """The application that serves a face; any page may read it."""
+    documents = [Route("/openapi.json", openapi.openapi), Route("/docs", openapi.docs)]
     cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "HEAD"], allow_headers=["*"], expose_headers=READABLE)
     app = Starlette(
-        routes=list(ROUTES),
-        middleware=[cors],
+        routes=[*documents, *(endpoint.route for endpoint in ENDPOINTS)],
+        middleware=[Middleware(Measured, metrics), cors],
         exception_handlers={TerraloomError: problem, HTTPException: problem_of_http, Exception: problem_of_defect},
     )
-    app.state.face = face
+    app.state.face, app.state.metrics = face, metrics
     return app
 
 
@@ -55,6 +48,7 @@ class HttpServer:
         self._host, self._wanted = server.options.host, port
         self._drain = server.options.drain_seconds
         self._face = Face(server.worlds)
+        self._metrics = HttpMetrics(server.worlds, server.sessions, self._face.admission)
         self.port = 0
         """The port it listens on, once it does."""
 
@@ -68,7 +62,7 @@ class HttpServer:
         self._socket = _listening(self._host, self._wanted)
         self.port = self._socket.getsockname()[1]
         config = uvicorn.Config(
-            application(self._face),
+            application(self._face, self._metrics),
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -6,6 +6,7 @@ Read it in this order:
     credit      how much may be under way
     requests    messages of the wire to values, checked
     replies     values to messages of the wire
+    metrics     what is counted and timed
     contents    tiles as encoded messages: cached, stored, generated once for all
     worlds      opened when first asked for, sharing networks, memory and threads
     coverage    which held tiles to draw

@@ -17,6 +17,7 @@ from terraloom_engines.content import (
 )
 from terraloom_engines.scheduler import Pools, Scheduler
 from terraloom_engines.selection import HeightRange, Priority
+from terraloom_engines.server.metrics import CONTENTS, ENCODING, GENERATION
 from terraloom_engines.store import MemoryStore, Store
 from terraloom_engines.tiling import TileId
 from terraloom_engines.world import World
@@ -69,7 +70,10 @@ class Contents:
 
     def cached(self, key: ContentKey) -> TileContent | None:
         """A content that is in memory. Never blocks."""
-        return self._read(key, self._memory)
+        content = self._read(key, self._memory)
+        if content is not None:
+            CONTENTS.labels("memory").inc()
+        return content
 
     async def get(self, key: ContentKey, priority: Priority) -> TileContent:
         """A content, generated if need be. Raises ResourceExhaustedError when the queue is full, and what generation raises."""
@@ -79,11 +83,16 @@ class Contents:
         content = self._read(key, self._store)
         if content is None:
             return None
+        CONTENTS.labels("store").inc()
         self._memory.put(self._key(key), encode_content(content))
         return Found(content, generated=False)
 
     def _generate(self, key: ContentKey, cancelled: Callable[[], bool]) -> Found:
-        content = build_content(self.world, key.tile, key.options, cancelled)
+        with GENERATION.time():
+            self.world.field(key.tile, cancelled)
+        with ENCODING.labels(type(key.options).__name__.removesuffix("Options").lower()).time():
+            content = build_content(self.world, key.tile, key.options, cancelled)
+        CONTENTS.labels("generated").inc()
         data = encode_content(content)
         self._memory.put(self._key(key), data)
         self._store.put(self._key(key), data)
