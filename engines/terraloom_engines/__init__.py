@@ -11,6 +11,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     diffusion     sampling of one refine step
     stages        one window through one network: what goes in, what comes out
     conservation  integer finishing: bound the residual, keep every pixel's mean
+    upsampling    smooth children of a raster, whose averages are kept
     lifting       elevation and its relief from imagery (dimensional lifting)
     imagery       finer imagery and its texture (scale-space transition)
     cascade       the recursion: a tile's field from its parent's
@@ -24,6 +25,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     texture       the colour of a tile as an encoded picture
     shading       light and shadow on a raster of heights
     maps          a tile as a picture for slippy maps
+    accessors     the typed arrays of a GLB, plain or compressed
     gltf          GLB bytes of a mesh and its texture
     content       what a client gets for a tile: GLB or height grid, transform, hash
     tileset       3D Tiles: bounding volumes, tilesets, placed GLBs

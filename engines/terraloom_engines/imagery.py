@@ -10,13 +10,15 @@ from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_
 from terraloom_engines.lifting import RELIEF_RANGE, Geometry, child_relief, slope_spread, spread_of
 from terraloom_engines.runtimes import Graph
 from terraloom_engines.stages import StageSpec, Window, draw_sample
+from terraloom_engines.upsampling import REACH, smooth_details
 
 Steps = NDArray[np.int32]
 
 WHITE = round(255 / COLOUR_UNIT)
 """Stored value of a saturated channel."""
 CHROMA = 0.5
-"""What is kept of the drawn differences between channels, set by eye: the network draws hue more freely than land has it."""
+"""What is kept of the drawn differences between channels beyond their smooth upsampling, set by eye: the network draws hue more freely
+than land has it."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,12 @@ class ImageryStage:
         inner = slice(halo, side - halo)
         spread = spread_of(texture[inner, inner]) * np.float32(self.spec.detail_scale / COLOUR_UNIT)
         bands = colour[:, inner, inner]
-        details = sample[:9].reshape(3, 3, *spread.shape)
+        details = sample[:9].reshape(3, 3, *spread.shape) * spread
+        near = slice(halo - REACH, side - halo + REACH)
+        hues = colour - (colour[0] + colour[1] + colour[2]) // 3
+        smooth = [smooth_details(hue[near, near].astype(np.float32)) for hue in hues]
         light = (details[0] + details[1] + details[2]) * np.float32(1 / 3)
-        steps = [deviations((light + (details[band] - light) * np.float32(CHROMA)) * spread) for band in range(3)]
+        steps = [deviations(light + smooth[band] + (details[band] - light - smooth[band]) * np.float32(CHROMA)) for band in range(3)]
         scale = np.ones(spread.shape, np.float32)
         for band in range(3):
             below, above = bands[band].astype(np.float32), (WHITE - bands[band]).astype(np.float32)
