@@ -1,0 +1,180 @@
+"""Does generated land look like land? Morphometry of refined real DEMs beside real ones: `python -m benchmarks.realism --data DATA`.
+
+Every held-out DEM is coarsened 16 and 64 times and refined again by the geometry stage as the cascade runs it, integers and all. The
+distances to the truth stand beside those of two disjoint halves of real land of the same region (the floor: what chance and place alone
+make) and of the plain answer, bicubic upsampling with fractal noise of the right variance. `--geometry` may name several networks.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from benchmarks import machine, morphometry
+from terraloom_engines.bundle import Bundle, embedded_bundles
+from terraloom_engines.conservation import interleave
+from terraloom_engines.field import ELEVATION_UNIT, LAND_FULL, LOG_UNIT
+from terraloom_engines.lifting import LiftingStage
+from terraloom_engines.runtimes.onnx_cpu import OnnxCpuRuntime
+from terraloom_engines.stages import StageSpec, Window
+from terraloom_engines.tiling import TILE_SIZE, row_ground_sample_distance
+from terraloom_engines.training.pyramid import Level, coarser, finest_elevation
+from terraloom_engines.training.rasters import load_pack
+
+REGIONS = {
+    "Idaho ranges 30 m": ("dem_misc", "ID_mackay30"), "New South Wales 90 m": ("dem_misc", "SRTM_S36E149"),
+    "Baltoro 90 m": ("dem_misc", "SRTM_baltoro"), "Texas plains 90 m": ("dem_misc", "TX_plains90"),
+}  # fmt: skip
+"""Held-out land: no network is trained on it."""
+TIMES = (16, 64)
+Raster = NDArray[np.float64]
+
+
+def window_at(gsd: float, side: int) -> Window:
+    """A window of the Mercator square whose children have nearly that many metres a pixel: the level and the row where it is so."""
+    level = next(level for level in range(30) if row_ground_sample_distance(level + 1, TILE_SIZE << level) <= gsd * 2**0.5)
+    rows = TILE_SIZE << level
+    share = min(1.0, 2 * gsd / row_ground_sample_distance(level, rows // 2))
+    northing = math.acosh(1 / share)
+    return Window(level, 0, round(rows * (1 - northing / math.pi) / 2) - side // 2, side)
+
+
+def refined(stage: LiftingStage, coarse: Level, times: int, halo: int) -> Raster:
+    """Heights (metres) of a level refined `times` finer, reflected at its rim."""
+    pad = 2 * halo
+    elevation = np.pad(np.rint(coarse.mean[0] / ELEVATION_UNIT).astype(np.int32), pad, mode="reflect")
+    relief = np.pad(np.rint(np.log2(coarse.spread) / LOG_UNIT).astype(np.int32), pad, mode="reflect")
+    gsd, margin = coarse.gsd, pad
+    for _ in range(int(math.log2(times))):
+        gsd /= 2
+        rows, columns = elevation.shape
+        side = max(rows, columns) + (max(rows, columns) & 1)
+        squares = [np.pad(raster, ((0, side - rows), (0, side - columns)), mode="edge") for raster in (elevation, relief)]
+        children = stage.refine(window_at(gsd, side), *squares, np.full((side, side), LAND_FULL, np.int32), None, None)
+        keep = np.s_[: 2 * (rows - 2 * halo), : 2 * (columns - 2 * halo)]
+        elevation, relief = interleave(children.elevation)[keep], interleave(children.relief)[keep]
+        margin = 2 * (margin - halo)
+    inner = slice(margin, -margin)
+    return elevation[inner, inner].astype(np.float64) * ELEVATION_UNIT
+
+
+def fractal(coarse: Level, times: int, rng: np.random.Generator) -> Raster:
+    """The plain answer: bicubic upsampling and noise of a power law with the variance that the coarse pixels hold."""
+    smooth = ndimage.zoom(coarse.mean[0].astype(np.float64), times, order=3, mode="nearest", grid_mode=True)
+    radius = np.hypot(np.fft.fftfreq(smooth.shape[0])[:, None], np.fft.rfftfreq(smooth.shape[1])[None, :])
+    power = np.where(radius > 0.5 / times, np.maximum(radius, 1e-6) ** -1.6, 0)  # amplitude of a density that falls with -3.2
+    noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal(smooth.shape)) * power, smooth.shape)
+    spread = ndimage.zoom(coarse.spread.astype(np.float64), times, order=1, mode="nearest", grid_mode=True)
+    inside = smooth - np.kron(coarse.mean[0], np.ones((times, times)))
+    left = np.sqrt(np.maximum(spread**2 - inside.var(), 0.1 * spread**2))
+    return smooth + noise / noise.std() * left
+
+
+def floor_distances(real: Raster, gsd: float) -> dict[str, float]:
+    """Between disjoint halves of the same land, both ways of halving it, averaged."""
+    rows, columns = real.shape[0] // 2, real.shape[1] // 2
+    pairs = [(real[:rows], real[rows : 2 * rows]), (real[:, :columns], real[:, columns : 2 * columns])]
+    found = [morphometry.distances(*pair, gsd) for pair in pairs]
+    return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+
+
+def lattice(height: Raster) -> dict[str, float]:
+    """What a grid would leave: 1 everywhere on real land, or what real land has."""
+    return {"axis_ratio": morphometry.axis_ratio(height)} | {f"grid_{n}": morphometry.grid_ratio(height, n) for n in (2, 4, 8, 16)}
+
+
+def hillshade(height: Raster, gsd: float) -> NDArray[np.uint8]:
+    """Light from the north-west, 45 degrees high."""
+    south, east = np.gradient(height, gsd)
+    light = (1 + (east + south) * 2**-0.5) / np.sqrt(1 + east**2 + south**2) * 2**-0.5
+    return np.clip(light * 200 + 20, 0, 255).astype(np.uint8)
+
+
+def region_figures(
+    real: Level, makers: dict[str, Callable[[Level, int], Raster]], times: int
+) -> tuple[dict[str, Any], list[NDArray[np.uint8]]]:
+    """Distances and lattice of every maker on one region, and the hillshades: real first."""
+    rows, columns = (n // times * times for n in real.mean.shape[1:])
+    cut = Level(real.mean[:, :rows, :columns], real.spread[:rows, :columns], real.valid[:rows, :columns], real.gsd)
+    coarse = cut
+    for _ in range(int(math.log2(times))):
+        coarse = coarser(coarse)
+    truth = cut.mean[0].astype(np.float64)
+    figures: dict[str, Any] = {"floor": floor_distances(truth, cut.gsd), "lattice of real land": lattice(truth)}
+    shades = [hillshade(truth, cut.gsd)]
+    for name, make in makers.items():
+        made = make(coarse, times)[:rows, :columns]
+        figures[name] = morphometry.distances(made, truth, cut.gsd) | lattice(made)
+        shades.append(hillshade(made, cut.gsd))
+    return figures, shades
+
+
+def measure(data: Path, networks: list[Path], picture: Path | None) -> dict[str, Any]:
+    """All regions and coarsenings; keys are region, times, maker, statistic."""
+    bundle = Bundle.open(embedded_bundles()["earth"])
+    spec = StageSpec.from_manifest(bundle.manifest["stages"]["geometry"])
+    graphs = {path.stem: path.read_bytes() for path in networks} or {"shipped": bundle.model("geometry")}
+    rng = np.random.default_rng(4)
+    makers: dict[str, Callable[[Level, int], Raster]] = {"bicubic + fractal": lambda coarse, times: fractal(coarse, times, rng)}
+    for name, graph in graphs.items():
+        stage = LiftingStage(OnnxCpuRuntime(1).load(graph), spec, 0)
+        makers[name] = lambda coarse, times, stage=stage: refined(stage, coarse, times, spec.halo)  # type: ignore[misc]
+    out: dict[str, Any] = {}
+    for region, (pack_name, key) in REGIONS.items():
+        pack = load_pack(data, pack_name)
+        entry = next(entry for entry in pack["meta"]["index"] if entry["key"] == key)
+        metres = pack[key].astype(np.float32) * np.float32(entry["unit_m"])
+        real = finest_elevation(metres, entry["mpp"], entry["unit_m"], np.ones(metres.shape, bool))
+        for times in TIMES:
+            if min(metres.shape) < 8 * times:
+                continue
+            figures, shades = region_figures(real, makers, times)
+            out[f"{region}, {times}x"] = figures
+            if picture is not None:
+                path = picture / f"{key}-{times}x.png"
+                Image.fromarray(np.concatenate([shade[:400, :400] for shade in shades], axis=1)).save(path)
+    return out
+
+
+def summary(figures: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Geometric mean over regions of every maker's distances, in units of the floor."""
+    makers = [name for name in next(iter(figures.values())) if name not in ("floor", "lattice of real land")]
+    out = {}
+    for maker in makers:
+        ratios = {
+            name: [max(region[maker][name], 1e-6) / max(region["floor"][name], 1e-6) for region in figures.values()]
+            for name in next(iter(figures.values()))["floor"]
+        }
+        out[maker] = {name: round(float(np.exp(np.mean(np.log(values)))), 2) for name, values in ratios.items()}
+        for name in ("axis_ratio", "grid_2", "grid_4", "grid_8", "grid_16"):
+            over = [region[maker][name] / region["lattice of real land"][name] for region in figures.values()]
+            out[maker][f"{name} over real"] = round(float(np.exp(np.mean(np.log(over)))), 2)
+    return out
+
+
+def main() -> None:
+    """Command line: prints the summary, writes everything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the training packs")
+    parser.add_argument("--geometry", type=Path, action="append", default=[], help="network to judge (ONNX); may be repeated")
+    parser.add_argument("--pictures", type=Path, help="folder for hillshades: real, then every maker")
+    parser.add_argument("--out", type=Path, help="JSON of all figures")
+    given = parser.parse_args()
+    if given.pictures:
+        given.pictures.mkdir(parents=True, exist_ok=True)
+    figures = measure(given.data, given.geometry, given.pictures)
+    report = {"machine": machine.describe(), "summary in units of the floor": summary(figures), "regions": figures}
+    print(json.dumps(report["summary in units of the floor"], indent=1))
+    if given.out:
+        given.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
