@@ -1,5 +1,6 @@
 """`terraloom tile`, `render` and what `demo` is made of, as a person runs them."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,14 @@ def test_a_tile_as_it_is_asked_for(tmp_path: Path) -> None:
     gltf = pygltflib.GLTF2.load_binary(str(tmp_path / "t.glb"))
     assert gltf.accessors[1].count == 33 * 33 + 4 * 32
     assert gltf.images == [] and gltf.extensionsUsed == ["KHR_materials_unlit"]
+
+
+def test_programs_read_what_was_written(tmp_path: Path) -> None:
+    tile = json.loads(run("tile", "3/4/2", "--json", "-o", "t.glb", folder=tmp_path).stdout)
+    assert (tile["file"], tile["tile"], tile["bytes"]) == ("t.glb", [3, 4, 2], (tmp_path / "t.glb").stat().st_size)
+    assert tile["min_height"] < tile["max_height"] and np.array(tile["ecef_from_tile"]).shape == (4, 4)
+    picture = json.loads(run("render", "alps", "--level", "3", "--size", "8", "--json", folder=tmp_path).stdout)
+    assert (picture["file"], picture["level"]) == ("alps-3.png", 3) and picture["metres_per_pixel"] > 10_000
 
 
 def test_a_picture_of_a_place_in_colour_and_relief(tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ class Bundle:
             ) from error
         except ValueError as error:
             raise DataLossError(f"manifest.json of bundle {folder.name} is not JSON ({error}); reinstall the bundle") from error
+        if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+            raise DataLossError(f"manifest.json of bundle {folder.name} is not a manifest: it names no files; reinstall the bundle")
         for name, digest in manifest["files"].items():
             path = folder / name
             if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:

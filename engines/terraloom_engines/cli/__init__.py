@@ -10,7 +10,7 @@ def main() -> None:
 
         run()
     except ModuleNotFoundError as error:
-        if error.name and error.name.startswith("terraloom"):
+        if error.name is None or error.name.partition(".")[0] in sys.stdlib_module_names | {"terraloom", "terraloom_engines"}:
             raise
         print(f"error: {error.name} is not installed; commands need: pip install 'terraloom[server]'", file=sys.stderr)
         sys.exit(1)

@@ -8,7 +8,7 @@ import typer
 
 from terraloom.errors import TerraloomError
 
-COMMANDS = ("serve", "fly", "tile", "heights", "render", "demo")
+COMMANDS = ("serve", "fly", "tile", "heights", "render", "info", "doctor", "demo")
 """Modules of this package, in the order of the help page. Each has a function `command` whose docstring is its help; what is slow to
 import is imported inside it."""
 
@@ -34,7 +34,7 @@ def _root() -> None:
 def run() -> None:
     """Run the command line of this process; errors of Terraloom and of usage become one line and their exit code."""
     try:
-        code = build()(standalone_mode=False)
+        code = build()(prog_name="terraloom", standalone_mode=False)
     except TerraloomError as error:
         _end(str(error), error.exit_code)
     except typer.Abort:

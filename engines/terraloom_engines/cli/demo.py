@@ -1,11 +1,13 @@
 """`terraloom demo`: serve Earth, fly over the Alps through the stream, leave pictures and a table of latencies."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from terraloom_engines.cli.output import AsJson, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,6 +115,7 @@ def view_picture(snapshot: Snapshot) -> "Image.Image":
 
 def command(
     output: Annotated[Path, typer.Option("--output", "-o", file_okay=False, help="directory for the pictures")] = Path("out/demo"),
+    as_json: AsJson = False,
 ) -> None:
     """Serve Earth, fly over the Alps for a minute, draw what came and how fast."""
     from rich.console import Console
@@ -123,7 +126,7 @@ def command(
     from terraloom_engines.cli.flight import Fix, FlightPath
     from terraloom_engines.cli.output import writing
 
-    console, album, path = Console(), Album(VIEWS_AT), FlightPath(tuple(Fix(*fix) for fix in ROUTE), PITCH)
+    console, album, path = Console(stderr=as_json), Album(VIEWS_AT), FlightPath(tuple(Fix(*fix) for fix in ROUTE), PITCH)
     with writing(output / "path.png"):
         pass  # a folder that cannot be made is told before the flight, not after
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeRemainingColumn())
@@ -140,6 +143,9 @@ def command(
             with writing(output / name) as file:
                 draw().save(file)
             bar.advance(drawing)
+    if as_json:
+        print_json({"figures": asdict(figures), "pictures": [output / name for name in pictures]})
+        return
     console.print(figures.table())
     if album.failures:
         console.print(f"{len(album.failures)} tiles failed; the first: {album.failures[0]}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from terraloom.errors import InvalidArgumentError
+from terraloom_engines.cli.output import AsJson, print_json
 
 if TYPE_CHECKING:
     from terraloom_engines.field import Field
@@ -56,6 +57,7 @@ def command(
     world: Annotated[str, typer.Option(help="name of the world")] = "earth",
     seed: Annotated[int, typer.Option(min=0, help="seed of all that is generated")] = 0,
     store: Annotated[Path | None, typer.Option(file_okay=False, help="directory that keeps what is generated")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Draw a place from above: imagery, relief under a north-western sun, or both."""
     from terraloom_engines.cli.output import writing
@@ -73,5 +75,9 @@ def command(
     rasters = _mosaic(opened, frame)
     with writing(file):
         picture(rasters, style).save(file)  # type: ignore[arg-type]  # checked above
-    heights = f"{rasters.heights.min():,.0f} to {rasters.heights.max():,.0f} m"
-    print(f"{file}: {place.longitude:g} E {place.latitude:g} N, {rasters.metres.mean():,.3g} m per pixel, heights {heights}")
+    low, high, metres = float(rasters.heights.min()), float(rasters.heights.max()), float(rasters.metres.mean())
+    if as_json:
+        facts = {"file": file, "longitude": place.longitude, "latitude": place.latitude, "level": level}
+        print_json(facts | {"metres_per_pixel": metres, "min_height": low, "max_height": high})
+    else:
+        print(f"{file}: {place.longitude:g} E {place.latitude:g} N, {metres:,.3g} m per pixel, heights {low:,.0f} to {high:,.0f} m")

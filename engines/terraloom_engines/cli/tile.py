@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from terraloom.errors import InvalidArgumentError
+from terraloom_engines.cli.output import AsJson, print_json
 
 if TYPE_CHECKING:
     from terraloom_engines.tiling import TileId
@@ -36,6 +37,7 @@ def command(
     world: Annotated[str, typer.Option(help="name of the world")] = "earth",
     seed: Annotated[int, typer.Option(min=0, help="seed of all that is generated")] = 0,
     store: Annotated[Path | None, typer.Option(file_okay=False, help="directory that keeps what is generated")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write one tile as glTF binary, for any viewer, Blender or an engine."""
     from rich.console import Console
@@ -53,5 +55,10 @@ def command(
         content = build_content(open_world(world, seed, store=open_store(store)), tile, options, never)
     with writing(file):
         file.write_bytes(content.glb)
+    if as_json:
+        names = ("min_height", "max_height", "geometric_error")
+        facts = {"file": file, "tile": [tile.z, tile.x, tile.y], "bytes": len(content.glb), "content_hash": content.content_hash.hex()}
+        print_json(facts | {name: getattr(content, name) for name in names} | {"ecef_from_tile": content.ecef_from_tile.tolist()})
+        return
     heights = f"{content.min_height:,.0f} to {content.max_height:,.0f} m"
     print(f"{file}: tile {tile}, {len(content.glb) / 1000:,.0f} kB, {heights} above mean sea level")
