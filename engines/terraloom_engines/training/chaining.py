@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from terraloom_engines.training import networks, objective
+from terraloom_engines.training.adversary import Land
 
 CONDITIONS = ("elevation", "relief", "land", "gsd", "imagery", "colour", "texture", "geometry")
 TYPICAL_DEPARTURE = 0.35
@@ -20,11 +21,10 @@ TYPICAL_DEPARTURE = 0.35
 
 @dataclass(frozen=True)
 class Chain:
-    """Two two-step draws and the truth: (raster, log2 spread) each, in units of the grandparent's spread; `scale` describes the unit."""
+    """Two two-step draws and the truth, each measured by the grandparent's spread."""
 
-    draws: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
-    truth: tuple[Tensor, Tensor]
-    scale: Tensor
+    draws: tuple[Land, Land]
+    truth: Land
 
 
 def chain_draws(model: nn.Module, batch: dict[str, Tensor], mean: str, spread: str) -> Chain:
@@ -36,16 +36,19 @@ def chain_draws(model: nn.Module, batch: dict[str, Tensor], mean: str, spread: s
     above = {key: grandparent(values, key, batch[mean], mean, spread) for key, values in given.items()}
     edge = 2 * networks.HALO
     inside = networks.crop(above[spread], networks.HALO)
-    unit = networks.crop(functional.interpolate(torch.exp2(inside) * TYPICAL_DEPARTURE, scale_factor=4), edge)
-    truth = networks.crop(batch["children"], edge) / unit, networks.crop(torch.log2(batch["spreads"]), edge) / networks.SPREAD_SCALE
+    octaves = networks.crop(functional.interpolate(inside, scale_factor=4, mode="bilinear"), edge)
+    gsd = batch["gsd"].mean(dim=2, keepdim=True)
+    unit = torch.exp2(octaves) * TYPICAL_DEPARTURE
+    scale = torch.cat([((gsd - 7) / 4).expand_as(unit), (torch.log2(unit) - gsd + 3) / 2.5], dim=1)
+
+    def land(children: Tensor, log_spread: Tensor) -> Land:
+        return Land(children, (log_spread - octaves) / networks.SPREAD_SCALE, unit, scale)
+
     draws = []
     for _ in range(2):
         parent, relief = one_step(model, above, mean, spread)
-        child, log_spread = one_step(model, given | {mean: parent, spread: relief}, mean, spread)
-        draws.append((child / unit, log_spread / networks.SPREAD_SCALE))
-    gsd = batch["gsd"].mean(dim=2, keepdim=True)
-    scale = torch.cat([((gsd - 7) / 4).expand_as(unit), (torch.log2(unit) - gsd + 3) / 2.5], dim=1)
-    return Chain((draws[0], draws[1]), truth, scale)
+        draws.append(land(*one_step(model, given | {mean: parent, spread: relief}, mean, spread)))
+    return Chain((draws[0], draws[1]), land(networks.crop(batch["children"], edge), networks.crop(torch.log2(batch["spreads"]), edge)))
 
 
 def chain_score(chain: Chain, mask: Tensor) -> Tensor:
@@ -53,8 +56,8 @@ def chain_score(chain: Chain, mask: Tensor) -> Tensor:
     draws, truth = chain.draws, chain.truth
     sliced = objective.sliced_distance(mask, mask.device)
 
-    def whole(left: tuple[Tensor, Tensor], right: tuple[Tensor, Tensor]) -> Tensor:
-        return 3 * sliced(left[0], right[0]) + sliced(left[1], right[1])
+    def whole(left: Land, right: Land) -> Tensor:
+        return 3 * sliced((left.raster - right.raster) / left.unit) + sliced(left.spread - right.spread)
 
     return 0.5 * (whole(draws[0], truth) + whole(draws[1], truth)) - 0.5 * whole(draws[0], draws[1])
 

@@ -22,7 +22,7 @@ from terraloom_engines.tiling import TILE_SIZE, latitude_from_row
 from terraloom_engines.training.export import stage_spec
 from terraloom_engines.training.networks import GeometryRefiner
 from terraloom_engines.training.rasters import load_pack
-from terraloom_engines.training.relief_prior import predict_relief
+from terraloom_engines.training.relief_prior import natural_earth, predict_relief
 from terraloom_engines.training.sharpening import sharpen
 
 BASE_LEVEL = 4
@@ -172,7 +172,7 @@ def base_rasters(data: Path, mask: CoastMask) -> dict[str, NDArray[Any]]:
     land = np.concatenate([mask.land(BASE_LEVEL, 0, row, 256, SIDE) for row in range(0, SIDE, 256)])
     filled = continue_under_sea(coarse["rgb"], coarse["land255"])
     colour = np.stack([mercator(filled[..., c]) for c in range(3)], axis=-1)
-    relief = mercator(predict_relief(coarse))
+    relief = mercator(predict_relief(coarse, natural_earth(data)))
     latitudes = np.radians([latitude_from_row(BASE_LEVEL, row + 0.5) for row in range(SIDE)])
     relief += 0.5 * np.log2(np.cos(latitudes) * 9784 / 9276).astype(np.float32)[:, None]
     elevation = reconcile(mercator(coarse["etopo5"]), land, relief)

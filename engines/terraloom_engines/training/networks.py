@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from terraloom_engines.upsampling import REACH, TAPS
+
 LN2 = 0.6931471805599453
 HALO = 12
 """Parent pixels lost on each side: 1 to neighbour differences, 10 to convolutions, 1 to keep the stride's parity."""
@@ -23,6 +25,8 @@ SPREAD_MEAN, SPREAD_SCALE = -0.9, 0.6
 """Centre and width of log2(child spread / parent spread), for unit-variance samples."""
 DETAIL_SCALE = 0.45
 """Typical size of a detail in units of the parent's spread."""
+STEEPEST = 24.0
+"""Most that a smooth detail may be, in typical details: only cliffs between pixels that believe to be flat reach it."""
 
 
 def crop(values: Tensor, margin: int) -> Tensor:
@@ -43,12 +47,32 @@ def neighbour_differences(values: Tensor) -> Tensor:
     return torch.cat([values[..., dy : dy + height, dx : dx + width] - centre for dy, dx in offsets], dim=1)
 
 
-def smooth_details(values: Tensor) -> Tensor:
-    """Details of the smooth upsampling up(P) - P per channel: (N, C, h, w) to (N, 3C, h-2, w-2); a plane is reproduced exactly."""
+def tilt_details(values: Tensor) -> Tensor:
+    """Details of the plane through the four neighbours: (N, 1, h, w) to (N, 3, h-2, w-2)."""
     east_west = (values[..., 1:-1, 2:] - values[..., 1:-1, :-2]) / 8
     south_north = (values[..., 2:, 1:-1] - values[..., :-2, 1:-1]) / 8
     twist = (values[..., 2:, 2:] - values[..., 2:, :-2] - values[..., :-2, 2:] + values[..., :-2, :-2]) / 64
     return torch.stack([east_west, south_north, twist], dim=2).flatten(1, 2)
+
+
+def smooth_details(values: Tensor) -> Tensor:
+    """Details of the smooth upsampling up(P) - P per channel: (N, C, h, w) to (N, 3C, h - 2 REACH, w - 2 REACH).
+
+    As `terraloom_engines.upsampling` has it.
+    """
+    rows, columns = slice(REACH, values.shape[-2] - REACH), slice(REACH, values.shape[-1] - REACH)
+    across = _half_difference(values, -1)
+    east_west, south_north = across[..., rows, :], _half_difference(values, -2)[..., columns]
+    return torch.stack([east_west, south_north, _half_difference(across, -2)], dim=2).flatten(1, 2)
+
+
+def _half_difference(values: Tensor, axis: int) -> Tensor:
+    """Half the difference of a pixel's two halves along an axis, which loses `REACH` pixels at both ends."""
+    side = values.shape[axis] - 2 * REACH
+    parts = [
+        tap * (values.narrow(axis, REACH + step, side) - values.narrow(axis, REACH - step, side)) for step, tap in enumerate(TAPS, start=1)
+    ]
+    return parts[0] + parts[1] + parts[2]
 
 
 class ResidualBlock(nn.Module):
@@ -128,7 +152,7 @@ class GeometryRefiner(nn.Module):
             dim=1,
         )
         residual = crop(self.body(context), 1)
-        smooth = crop(squash(smooth_details(elevation) / inner / DETAIL_SCALE), HALO - 1)
+        smooth = crop((smooth_details(elevation) / crop(spread, REACH) / DETAIL_SCALE).clamp(-STEEPEST, STEEPEST), HALO - REACH)
         return torch.cat([residual[:, :3] + smooth, residual[:, 3:]], dim=1)
 
 
@@ -167,12 +191,12 @@ class ImageryRefiner(nn.Module):
                 crop(known * squash(elevation / 1000), 1),
                 crop(known * (relief - gsd + 3.5) / 2.5, 1),
                 crop(squash(details / metres * 8), 1),
-                squash(smooth_details(elevation) / crop(metres, 1) * 8),
+                squash(tilt_details(elevation) / crop(metres, 1) * 8),
                 crop(noise, 1),
                 time.expand(-1, -1, noise.shape[-2] - 2, noise.shape[-1] - 2),
             ],
             dim=1,
         )
         residual = crop(self.body(context), 1)
-        smooth = crop(squash(smooth_details(colour) / inner / DETAIL_SCALE), HALO - 1)
+        smooth = crop((smooth_details(colour) / crop(spread, REACH) / DETAIL_SCALE).clamp(-STEEPEST, STEEPEST), HALO - REACH)
         return torch.cat([residual[:, :9] + smooth, residual[:, 9:]], dim=1)

@@ -56,15 +56,14 @@ def random_filters(count: int, device: torch.device) -> Tensor:
     return torch.randn(count, FILTER_SIDE, FILTER_SIDE, device=device) * window
 
 
-def sliced_distance(mask: Tensor, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
-    """Mean absolute difference of filter responses of two child rasters (N, C, 2h, 2w), for one draw of the random filters."""
+def sliced_distance(mask: Tensor, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Mean absolute filter response of the difference of two child rasters (N, C, 2h, 2w), for one draw of the random filters."""
     kernels = torch.cat([derivative_filters().to(device), random_filters(RANDOM_FILTERS, device)])
     kernels = kernels / kernels.flatten(1).norm(dim=1)[:, None, None]
     fine = functional.interpolate(mask, scale_factor=2)
     weights = (functional.avg_pool2d(fine, FILTER_SIDE, stride=1) > 0.999).to(fine.dtype)
 
-    def distance(first: Tensor, second: Tensor) -> Tensor:
-        error = first - second
+    def distance(error: Tensor) -> Tensor:
         planes = error.flatten(0, 1)[:, None]
         responses = functional.conv2d(planes, kernels[:, None].to(planes.dtype)).unflatten(0, error.shape[:2])
         spread = responses.abs().mean(dim=(1, 2))[:, None]
@@ -85,8 +84,8 @@ def energy_score(first: Tensor, second: Tensor, truth: Tensor, mask: Tensor, det
     sliced = sliced_distance(mask, truth.device)
 
     def whole(left: Tensor, right: Tensor) -> Tensor:
-        heights = sliced(child_raster(left[:, :details]), child_raster(right[:, :details]))
-        spreads = sliced(functional.pixel_shuffle(left[:, details:], 2), functional.pixel_shuffle(right[:, details:], 2))
+        heights = sliced(child_raster(left[:, :details] - right[:, :details]))
+        spreads = sliced(functional.pixel_shuffle(left[:, details:] - right[:, details:], 2))
         return distance(left, right, mask, details) + 3 * heights + spreads
 
     return 0.5 * (whole(first, truth) + whole(second, truth)) - 0.5 * whole(first, second)

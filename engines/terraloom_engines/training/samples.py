@@ -12,6 +12,12 @@ from terraloom_engines.training.rasters import Source
 Array = NDArray[np.float32]
 
 
+SELF_SIMILAR, FINEST = 120.0, 0.6
+"""Metres per pixel below which real land is taken to look alike at every scale, in units of slope, and the finest scale it stands for."""
+FINEST_COUPLING = 10.0
+"""The finest scale that colour paired with relief stands for: how they go together is known from coarse pairs almost alone."""
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """How far the conditions are disturbed, so that a network trusts its own outputs of the level above (Ho et al. 2022)."""
@@ -19,7 +25,10 @@ class Augmentation:
     spread_octaves: float = 0.25
     elevation_spreads: float = 0.06
     condition_dropout: float = 0.5
+    relief_dropout: float = 0.2
     vertical_octaves: float = 0.4
+    self_similar: float = 0.4
+    """Share of the windows finer than `SELF_SIMILAR`, and of colour paired with relief, that are taken for finer ones."""
 
 
 def haar_details(children: Array) -> Array:
@@ -79,6 +88,24 @@ def disturbed_spread(parent: Level, amount: float, rng: np.random.Generator) -> 
     return (exact + rng.normal(0, amount / 2) + rng.normal(0, amount / 2, exact.shape)).astype(np.float32)
 
 
+def rescaling(gsd: float, share: float, rng: np.random.Generator) -> float:
+    """Octaves by which a window is taken for a finer one: DEMs finer than 10 m are few, and slopes are alike over these scales."""
+    if gsd > SELF_SIMILAR or rng.random() > share:
+        return 0.0
+    return float(rng.uniform(0, max(0.0, np.log2(gsd / FINEST))))
+
+
+def terrain_condition(sources: list[Source], side: int, log_gsd: float, rng: np.random.Generator) -> Array:
+    """Geometry for a window of imagery (6, side, side): a real DEM of the nearest scale, taken for one of `log_gsd` (log2 metres)."""
+    near = sorted(sources, key=lambda source: abs(np.log2(source.level.gsd) - log_gsd))[: max(16, len(sources) // 8)]
+    children = window(near[int(rng.integers(len(near)))].level, 2 * side, rng)[0]
+    factor = np.float32(2.0**log_gsd / children.gsd)
+    children = Level(children.mean * factor, children.spread * factor, children.valid, float(2.0**log_gsd))
+    parent = coarser(children)
+    rasters = [parent.mean, np.log2(parent.spread)[None], haar_details(children.mean)[0], np.ones((1, side, side))]
+    return np.concatenate(rasters).astype(np.float32)
+
+
 def geometry_sample(source: Source, side: int, how: Augmentation, rng: np.random.Generator) -> dict[str, NDArray[np.floating]]:
     """Inputs and target of the geometry network for a window of `side` parent pixels."""
     children, (top, left) = window(source.level, 2 * side, rng)
@@ -88,7 +115,9 @@ def geometry_sample(source: Source, side: int, how: Augmentation, rng: np.random
     quarter, flip = (0, bool(rng.integers(2))) if light else (int(rng.integers(4)), bool(rng.integers(2)))
     children = turn(children, quarter, flip)
     factor = np.float32(2.0 ** rng.normal(0, how.vertical_octaves))
-    children = Level(children.mean * factor, children.spread * factor, children.valid, children.gsd)
+    smaller = np.float32(2.0 ** -rescaling(children.gsd, how.self_similar, rng))
+    factor *= smaller
+    children = Level(children.mean * factor, children.spread * factor, children.valid, float(children.gsd * smaller))
     parent = coarser(children)
     land = parent_land(children) if source.sea else np.ones((1, side, side), np.float32)
     relief = disturbed_spread(parent, how.spread_octaves, rng)
@@ -121,10 +150,14 @@ def imagery_sample(source: Source, side: int, how: Augmentation, rng: np.random.
     """Inputs and target of the imagery network for a window of `side` parent pixels. Only mirrored east-west: the sun stays put."""
     children, (top, left) = window(source.level, 2 * side, rng)
     dem = None
-    if source.partner is not None and rng.random() > how.condition_dropout and min(source.level.mean.shape[1:]) >= 2 * side:
+    if source.partner is not None and rng.random() > how.relief_dropout and min(source.level.mean.shape[1:]) >= 2 * side:
         dem = cut(source.partner, 2 * side, top, left)
     flip = bool(rng.integers(2))
     children = turn(children, 0, flip)
+    smaller = 1.0
+    if dem is not None and rng.random() < how.self_similar:
+        smaller = 2.0 ** -float(rng.uniform(0, max(0.0, np.log2(children.gsd / FINEST_COUPLING))))
+    children = Level(children.mean, children.spread, children.valid, children.gsd * smaller)
     parent = coarser(children)
     texture = disturbed_spread(parent, how.spread_octaves, rng)
     spread = np.exp2(texture)
@@ -134,6 +167,7 @@ def imagery_sample(source: Source, side: int, how: Augmentation, rng: np.random.
     geometry = np.zeros((6, side, side), np.float32)
     if dem is not None:
         below = turn(dem, 0, flip)
+        below = Level(below.mean * np.float32(smaller), below.spread * np.float32(smaller), below.valid, children.gsd)
         above = coarser(below)
         geometry = np.concatenate([above.mean, np.log2(above.spread)[None], haar_details(below.mean)[0], np.ones((1, side, side))])
     return {

@@ -13,16 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
+from onnx import numpy_helper
 from torch import Tensor, nn
 
-from terraloom_engines.training import adversary, chaining, networks, objective, rasters, samples
+from terraloom_engines.training import adversary, chaining, free_running, networks, objective, rasters, samples
 
 NETWORKS: dict[str, tuple[type[nn.Module], int, Any]] = {
     "geometry": (networks.GeometryRefiner, 3, samples.geometry_sample),
     "imagery": (networks.ImageryRefiner, 9, samples.imagery_sample),
 }
 """Per network: module, number of detail channels, sample builder."""
+PENALTY = 1.0
+"""Weight of the critics' squared gradients, taken every fourth time."""
 CARRIED = {"geometry": ("elevation", "relief"), "imagery": ("colour", "texture")}
 """Per network: the rasters that travel down the levels, mean and log2 spread."""
 
@@ -39,7 +43,10 @@ class TrainConfig:
     learning_rate: float = 2e-3
     average: float = 0.998
     one_step_share: float = 1.0
-    adversarial: float = 0.5
+    adversarial: float = 1.2
+    wandering: float = 1.0
+    """Pull of the critic of free-running chains, in units of the score's; 0 leaves them out."""
+    pool: int = 64
     threads: int = 2
     workers: int = 0
     seed: int = 1
@@ -80,9 +87,10 @@ def score(model: nn.Module, batch: dict[str, Tensor], one_step_share: float, det
 class Trainer:
     """Model, optimiser, moving average and clock of a run; `step` trains one batch, `save`/`load` keep it on disk."""
 
-    def __init__(self, config: TrainConfig, device: str) -> None:
+    def __init__(self, config: TrainConfig, device: str, terrain: free_running.Terrain | None = None) -> None:
         torch.manual_seed(config.seed)
         self.config, self.device = config, device
+        self.pool = free_running.Pool(config.network, config.pool, terrain)
         module, self.details, _ = NETWORKS[config.network]
         self.model = module(config.width).to(device, memory_format=torch.channels_last)
         self.average = module(config.width).to(device, memory_format=torch.channels_last)
@@ -90,7 +98,17 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=config.learning_rate, weight_decay=1e-4, betas=(0.9, 0.98))
         self.critic = adversary.Critic(self.details // 3).to(device)
         self.critic_optimiser = torch.optim.AdamW(self.critic.parameters(), lr=4e-4, betas=(0.0, 0.99))
-        self.steps, self.seconds = 0, 0.0
+        self.judge = adversary.Critic(self.details // 3).to(device)
+        self.judge_optimiser = torch.optim.AdamW(self.judge.parameters(), lr=4e-4, betas=(0.0, 0.99))
+        self.steps, self.critic_steps, self.seconds = 0, 0, 0.0
+        self.parts: list[tuple[float, float, float]] = []
+        """Score, critic's loss and its weight of the steps since the last record."""
+
+    def start_from(self, weights: Path) -> None:
+        """Begin with the weights of an exported network (ONNX) of the same width."""
+        given = {entry.name: torch.from_numpy(numpy_helper.to_array(entry).copy()) for entry in onnx.load(weights).graph.initializer}
+        for module in (self.model, self.average):
+            module.load_state_dict({name: given[name] for name in module.state_dict()})
 
     def step(self, batch: dict[str, Tensor]) -> float:
         """One optimiser step; returns the loss."""
@@ -98,13 +116,14 @@ class Trainer:
         warm = min(1.0, (self.steps + 1) / 100)
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.device == "cuda"):
+        with torch.autocast(self.device, dtype=torch.bfloat16):
             if self.steps % 2:
                 chain = chaining.chain_draws(self.model, batch, *CARRIED[self.config.network])
                 loss = chaining.chain_score(chain, batch["mask"])
                 loss = loss + self._adversarial(chain, batch["mask"], loss)
             else:
                 loss = score(self.model, batch, self.config.one_step_share, self.details)
+                loss = loss + self._wandering(batch, loss)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -117,31 +136,56 @@ class Trainer:
         return float(loss.detach())
 
     def _adversarial(self, chain: chaining.Chain, mask: Tensor, score: Tensor) -> Tensor | float:
-        """The critic's part of the loss, after one step of the critic itself; windows with invalid pixels are left out.
-
-        It is weighted so that its pull on the drawn raster is `adversarial` times that of the score.
-        """
+        """The part of the loss that makes two-step draws look real beside the truth; windows with invalid pixels are left out."""
         whole = mask.amin(dim=(1, 2, 3)) > 0
         if self.config.adversarial == 0 or not whole.any():
             return 0.0
-        real, fake = (tuple(part[whole] for part in side) for side in (chain.truth, chain.draws[0]))
-        scale = chain.scale[whole]
-        penalty = 0.4 if self.steps % 8 == 1 else 0.0
-        self.critic_optimiser.zero_grad(set_to_none=True)
-        adversary.critic_loss(self.critic, real, fake, scale, penalty).backward()
-        self.critic_optimiser.step()
-        self.critic.requires_grad_(False)
-        loss = adversary.generator_loss(self.critic(*real, scale), self.critic(*fake, scale))
-        self.critic.requires_grad_(True)
-        raster = chain.draws[0][0]
-        pulls = [torch.autograd.grad(part, raster, retain_graph=True)[0].norm() for part in (score, loss)]
-        return (self.config.adversarial * pulls[0] / (pulls[1] + 1e-8)).clamp(max=2).detach() * loss
+        return self._pull(self.critic, self.critic_optimiser, chain.truth[whole], chain.draws[0][whole], score, self.config.adversarial)
+
+    @property
+    def _warm(self) -> float:
+        """Critics that have seen nothing yet have no say."""
+        return min(1.0, self.critic_steps / 200)
+
+    def _wandering(self, batch: dict[str, Tensor], score: Tensor) -> Tensor | float:
+        """The part of the loss that makes free-running chains look real."""
+        if self.config.wandering == 0:
+            return 0.0
+        newest, network = free_running.wander(self.config.network, self.model, self.pool, batch), self.config.network
+        if newest is None or len((real := free_running.real_land(network, batch)).scale) == 0:
+            return 0.0
+        self.critic_steps += 1
+        return self._pull(self.judge, self.judge_optimiser, *free_running.paired(real, newest), score, self.config.wandering)
+
+    def _pull(
+        self,
+        critic: adversary.Critic,
+        optimiser: torch.optim.Optimizer,
+        real: adversary.Land,
+        fake: adversary.Land,
+        score: Tensor,
+        share: float,
+    ) -> Tensor:
+        """One step of a critic, then its part of the loss, weighted so that its pull on the last layer is `share` times the score's."""
+        views = real.view, fake.view
+        optimiser.zero_grad(set_to_none=True)
+        adversary.critic_loss(critic, *views, PENALTY if self.steps % 8 < 2 else 0.0).backward()
+        optimiser.step()
+        critic.requires_grad_(False)
+        loss = adversary.generator_loss(critic(views[0]), critic(views[1]))
+        critic.requires_grad_(True)
+        last = self.model.body.leave.weight
+        pulls = [torch.autograd.grad(part, last, retain_graph=True)[0].norm() for part in (score, loss)]
+        weight = (share * pulls[0] / (pulls[1] + 1e-8)).clamp(max=4).detach()
+        self.parts.append((float(score.detach()), float(loss.detach()), float(weight)))
+        return self._warm * weight * loss
 
     def save(self, path: Path) -> None:
         """Write the checkpoint in one piece: a stop in the middle leaves the old one."""
         state = {
             "config": asdict(self.config), "model": self.model.state_dict(), "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(), "critic": self.critic.state_dict(), "steps": self.steps, "seconds": self.seconds,
+            "optimiser": self.optimiser.state_dict(), "critic": self.critic.state_dict(),
+            "judge": self.judge.state_dict(), "critic_steps": self.critic_steps, "steps": self.steps, "seconds": self.seconds,
         }  # fmt: skip
         torch.save(state, path.with_suffix(".part"))
         os.replace(path.with_suffix(".part"), path)
@@ -152,8 +196,9 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        if "critic" in state:
-            self.critic.load_state_dict(state["critic"])
+        self.critic.load_state_dict(state["critic"])
+        self.judge.load_state_dict(state["judge"])
+        self.critic_steps = state["critic_steps"]
         self.steps, self.seconds = state["steps"], state["seconds"]
 
 
@@ -168,16 +213,25 @@ def held_out_score(trainer: Trainer, balance: samples.ScaleBalance, batches: int
     return float(np.mean(values))
 
 
-def train(config: TrainConfig, data: Path, out: Path, device: str) -> None:
-    """Train until the clock of the run is full; resumes from `out`/NETWORK.pt when it is there."""
+def terrain_of(data: Path, seed: int) -> free_running.Terrain:
+    """Real terrain of any scale, to go with free-running imagery."""
+    sources, rng = [source for source in rasters.elevation_sources(data) if not source.held_out], np.random.default_rng(seed)
+    return lambda side, log_gsd: torch.from_numpy(samples.terrain_condition(sources, side, log_gsd, rng))[None]
+
+
+def train(config: TrainConfig, data: Path, out: Path, device: str, weights: Path | None = None) -> None:
+    """Train until the clock of the run is full; resumes from `out`/NETWORK.pt when it is there, else starts from `weights` (ONNX)."""
     torch.set_num_threads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
     material = sources(config.network, data)
     learn = samples.ScaleBalance([s for s in material if not s.held_out])
     judge = samples.ScaleBalance([s for s in material if s.held_out])
-    trainer, checkpoint = Trainer(config, device), out / f"{config.network}.pt"
+    terrain = terrain_of(data, config.seed) if config.network == "imagery" and config.wandering else None
+    trainer, checkpoint = Trainer(config, device, terrain), out / f"{config.network}.pt"
     if checkpoint.exists():
         trainer.load(checkpoint)
+    elif weights is not None:
+        trainer.start_from(weights)
     rng = np.random.default_rng([config.seed, trainer.steps])
     losses: list[float] = []
     last = saved = time.monotonic()
@@ -187,9 +241,16 @@ def train(config: TrainConfig, data: Path, out: Path, device: str) -> None:
         trainer.seconds, last = trainer.seconds + now - last, now
         if now - saved > 60:
             trainer.save(checkpoint)
-            record = {"steps": trainer.steps, "minutes": round(trainer.seconds / 60, 2), "loss": float(np.mean(losses))}
+            parts = [round(float(part), 3) for part in np.mean(trainer.parts, axis=0)] if trainer.parts else []
+            record = {
+                "steps": trainer.steps,
+                "minutes": round(trainer.seconds / 60, 2),
+                "loss": round(float(np.mean(losses)), 3),
+                "parts": parts,
+            }
             print(json.dumps(record), flush=True)
             losses, saved = [], now
+            trainer.parts.clear()
     trainer.save(checkpoint)
     print(json.dumps({"steps": trainer.steps, "held_out": held_out_score(trainer, judge)}), flush=True)
 
@@ -209,11 +270,13 @@ def main() -> None:
         ("threads", int),
         ("learning-rate", float),
         ("adversarial", float),
+        ("wandering", float),
     ):
         parser.add_argument(f"--{name}", type=kind, default=getattr(TrainConfig, name.replace("-", "_")))
+    parser.add_argument("--weights", type=Path, help="exported network (ONNX) to start from when there is no checkpoint")
     given = vars(parser.parse_args())
-    data, out, device = given.pop("data"), given.pop("out"), given.pop("device")
-    train(TrainConfig(**given), data, out, device)
+    data, out, device, weights = (given.pop(name) for name in ("data", "out", "device", "weights"))
+    train(TrainConfig(**given), data, out, device, weights)
 
 
 if __name__ == "__main__":
