@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import generation, machine, relief, serving
+from benchmarks import generation, http, machine, relief, serving
 
-BENCHES = {"generation": generation.measure, "serving": serving.measure, "relief": relief.measure}
+BENCHES = {"generation": generation.measure, "serving": serving.measure, "relief": relief.measure, "http": http.measure}
 
 
 def main() -> None:

@@ -91,10 +91,14 @@ class _Uvicorn(uvicorn.Server):
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    """A listening socket. Its protocol is named, since asyncio turns Nagle's delays off only for sockets that say they are TCP."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
     except OSError as error:
-        raise UnavailableError(
-            f"cannot listen on {host}:{port} for HTTP ({error.strerror}): choose another --http-port, or --no-http"
-        ) from error
+        listener.close()
+        advice = "choose another --http-port, or --no-http"
+        raise UnavailableError(f"cannot listen on {host}:{port} for HTTP ({error.strerror}): {advice}") from error
+    return listener

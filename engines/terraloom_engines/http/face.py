@@ -10,9 +10,13 @@ from terraloom_engines.http.waiting import Admission, unless_disconnected
 from terraloom_engines.selection import Priority, WorkClass
 from terraloom_engines.server.contents import ContentKey
 from terraloom_engines.server.worlds import ServedWorld, Worlds
+from terraloom_engines.store import MemoryStore
 from terraloom_engines.tiling import TileId
 
-__all__ = ["Face", "face_of"]
+__all__ = ["Face", "face_of", "waited_for"]
+
+DOCUMENT_BYTES = 32 << 20
+"""Memory for tilesets; one takes 2 kB packed and 20 kB else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,8 @@ class Face:
 
     worlds: Worlds
     admission: Admission = field(default_factory=Admission)
+    documents: MemoryStore = field(default_factory=lambda: MemoryStore(DOCUMENT_BYTES))
+    """Tilesets as they were sent last."""
 
     async def world(self, request: Request) -> ServedWorld:
         """The world that the path and `?seed=` name.

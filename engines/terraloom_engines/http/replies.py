@@ -6,11 +6,13 @@ URL without it is asked for again, which costs 304 and no bytes.
 
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
+
+from terraloom_engines.store import MemoryStore
 
 __all__ = ["VERSION_DIGITS", "is_fresh", "json_reply", "reply", "version_of"]
 
@@ -18,8 +20,6 @@ VERSION_DIGITS = 12
 """Hexadecimal digits of a world's identity in the URLs of its tiles."""
 IMMUTABLE = "public, max-age=31536000, immutable"
 REVALIDATED = "public, no-cache"
-PACKED = ("application/json", "application/octet-stream", "application/schema+json")
-"""Media types that gzip makes much smaller; pictures, and GLBs that are mostly picture, it does not."""
 
 
 def version_of(identity: str) -> str:
@@ -39,13 +39,22 @@ def reply(request: Request, body: bytes | None, media_type: str, etag: str, iden
     headers = {"ETag": etag, "Cache-Control": IMMUTABLE if immutable else REVALIDATED, "Accept-Ranges": "none"}
     if body is None or is_fresh(request, etag):
         return Response(status_code=304, headers=headers)
-    if media_type in PACKED:
-        headers["Vary"] = "Accept-Encoding"
-        if "gzip" in request.headers.get("accept-encoding", "") and len(body) > 1000:
-            body, headers["Content-Encoding"] = gzip.compress(body, 6, mtime=0), "gzip"
     return Response(body, headers=headers, media_type=media_type)
 
 
-def json_reply(request: Request, document: Mapping[str, Any], etag: str, identity: str) -> Response:
-    """`document` as JSON."""
-    return reply(request, json.dumps(document, separators=(",", ":")).encode(), "application/json", etag, identity)
+async def json_reply(
+    request: Request, memory: MemoryStore, make: Callable[[], Awaitable[Mapping[str, Any]]], etag: str, identity: str
+) -> Response:
+    """What `make` makes, as JSON, packed if the client can unpack it; `memory` keeps both, so that they are made once."""
+    packed = "gzip" in request.headers.get("accept-encoding", "")
+    tag = f'{etag[:-1]}-gzip"' if packed else etag
+    body = memory.get(tag)
+    if body is None and not is_fresh(request, tag):
+        body = json.dumps(await make(), separators=(",", ":")).encode()
+        body = gzip.compress(body, 6, mtime=0) if packed else body
+        memory.put(tag, body)
+    response = reply(request, body, "application/json", tag, identity)
+    response.headers["Vary"] = "Accept-Encoding"
+    if packed and response.status_code == 200:
+        response.headers["Content-Encoding"] = "gzip"
+    return response

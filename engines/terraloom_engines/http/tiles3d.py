@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -61,13 +62,17 @@ def _root_levels(last: int) -> list[int]:
 async def _tileset(request: Request, face: Face, served: ServedWorld, root: TileId, base: str) -> Response:
     world, options = served.world, BoundsOptions(subtree_levels(root, served.world.max_level))
     query = _query(world, request.query_params)
-    bounds = (await face.obtain(request, served, root, options)).bounds
-    assert bounds is not None, "BoundsOptions make bounds"
-    links = Links(lambda tile: f"{base}tiles/{tile}.glb?{query}", lambda tile: f"{base}subtrees/{tile}.json?{query}")
-    asset = {"extras": {"copyright": world.attribution, "world": world.name, "seed": world.seed, "identity": world.identity}}
+
+    async def make() -> dict[str, Any]:
+        bounds = (await face.obtain(request, served, root, options)).bounds
+        assert bounds is not None, "BoundsOptions make bounds"
+        links = Links(lambda tile: f"{base}tiles/{tile}.glb?{query}", lambda tile: f"{base}subtrees/{tile}.json?{query}")
+        extras = {"copyright": world.attribution, "world": world.name, "seed": world.seed, "identity": world.identity}
+        return tileset(bounds, world.max_level, links, {"extras": extras})
+
     shape = hashlib.blake2b(query.encode(), digest_size=4).hexdigest()
     etag = f'"{content_hash(world.identity, root, options).hex()}-{_LAYOUT}-{shape}"'
-    return json_reply(request, tileset(bounds, world.max_level, links, asset), etag, world.identity)
+    return await json_reply(request, face.documents, make, etag, world.identity)
 
 
 def _query(world: World, given: Mapping[str, str]) -> str:
