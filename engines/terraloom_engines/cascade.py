@@ -81,7 +81,7 @@ class Cascade:
         side = self._side
         column = parent.tile.x * TILE_SIZE - self.halo + left
         row = parent.tile.y * TILE_SIZE - self.halo + top
-        window = Window(parent.tile.z, column, row, side)
+        window = Window(parent.tile.z, column, row, side, parent.tile.kind)
         elevation, relief, land, *bands, texture = np.ascontiguousarray(parent.data[:, top : top + side, left : left + side])
         geometry = self._lifting.refine(window, elevation, relief, land, None, self._mask(window))
         outer = slice(self._lifting.spec.halo, side - self._lifting.spec.halo)

@@ -10,7 +10,7 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-from terraloom_engines.tiling import TILE_SIZE
+from terraloom_engines.tiling import TILE_SIZE, WorldKind
 
 _QUANTILE_BITS = 12
 _MULTIPLIER, _INCREMENT = np.uint32(1664525), np.uint32(1013904223)
@@ -36,20 +36,49 @@ def pcg4d(x: NDArray[np.uint32], y: NDArray[np.uint32], z: NDArray[np.uint32], w
     return v
 
 
-def gaussian_noise(seed: int, stream: int, level: int, column: int, row: int, shape: tuple[int, int, int]) -> NDArray[np.float32]:
+def place_words(seed: int, key: int, columns: NDArray[np.int64], rows: NDArray[np.int64]) -> list[NDArray[np.uint32]]:
+    """Four hashes of every pair of a row and a column, each uint32 (rows, columns); all 64 bits of both count."""
+    shape = (len(rows), len(columns))
+    x, y = (np.broadcast_to(axis, shape) for axis in (_low_word(columns)[None, :], _low_word(rows)[:, None]))
+    far = _mixed(_high_word(columns), _FAR_COLUMNS)[None, :] + _mixed(_high_word(rows), _FAR_ROWS)[:, None]
+    return pcg4d(x, y, np.full(shape, np.uint32(key)), np.uint32(seed & 0xFFFFFFFF) + far)
+
+
+_FAR_COLUMNS, _FAR_ROWS = np.uint32(0x9E3779B1), np.uint32(0x85EBCA77)
+
+
+def _low_word(values: NDArray[np.int64]) -> NDArray[np.uint32]:
+    return (values & 0xFFFFFFFF).astype(np.uint32)
+
+
+def _high_word(values: NDArray[np.int64]) -> NDArray[np.uint32]:
+    return _low_word(values >> 32)
+
+
+def _mixed(words: NDArray[np.uint32], multiplier: np.uint32) -> NDArray[np.uint32]:
+    """A hash of each word; 0 stays 0."""
+    for _ in range(2):
+        words = words * multiplier
+        words = words ^ (words >> np.uint32(15))
+    return words
+
+
+def gaussian_noise(
+    seed: int, stream: int, level: int, column: int, row: int, shape: tuple[int, int, int], kind: WorldKind = WorldKind.PLANET
+) -> NDArray[np.float32]:
     """Standard normal numbers, float32 of `shape` (channels, rows, columns), for global pixels from (row, column) of `level`.
 
-    `stream` separates networks and steps. Columns wrap at the antimeridian; rows beyond the square have numbers of their own.
+    `stream` separates networks and steps. On a planet columns wrap at the antimeridian, and rows beyond the square have numbers of their
+    own; on a plane nothing wraps.
     """
-    channels, rows, columns = shape
-    wrapped = (np.arange(column, column + columns) % (TILE_SIZE << level)).astype(np.uint32)
-    x = np.broadcast_to(wrapped, (rows, columns))
-    y = np.broadcast_to((np.arange(row, row + rows) & 0xFFFFFFFF).astype(np.uint32)[:, None], (rows, columns))
+    channels, height, width = shape
+    columns, rows = np.arange(column, column + width), np.arange(row, row + height)
+    if kind is WorldKind.PLANET:
+        columns, rows = columns % (TILE_SIZE << level), rows & 0xFFFFFFFF
     table, mask = normal_quantiles(), np.uint32((1 << _QUANTILE_BITS) - 1)
     out = np.empty(shape, np.float32)
     for group in range(0, channels, 8):
-        key = np.uint32(level | stream << 8 | (group // 8) << 16)
-        words = pcg4d(x, y, np.full((rows, columns), key), np.full((rows, columns), np.uint32(seed & 0xFFFFFFFF)))
+        words = place_words(seed, level | stream << 8 | (group // 8) << 16, columns, rows)
         for channel in range(group, min(group + 8, channels)):
             shift = np.uint32(20 if channel - group < 4 else 8)
             out[channel] = table[(words[channel % 4] >> shift) & mask]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from terraloom_engines.diffusion.sampling import sample_distributional
 from terraloom_engines.noise import gaussian_noise
 from terraloom_engines.runtimes import Graph
-from terraloom_engines.tiling import row_ground_sample_distance
+from terraloom_engines.tiling import WorldKind, row_ground_sample_distance
 
 Array = NDArray[np.float32]
 
@@ -52,25 +52,34 @@ class Window:
     column: int
     row: int
     side: int
+    kind: WorldKind = WorldKind.PLANET
 
     def inner(self, margin: int) -> "Window":
         """The window without `margin` pixels on each side."""
-        return Window(self.level, self.column + margin, self.row + margin, self.side - 2 * margin)
+        return Window(self.level, self.column + margin, self.row + margin, self.side - 2 * margin, self.kind)
 
     def child_gsd(self) -> Array:
         """Metres per pixel of the children, per parent row: float32 (side,)."""
-        return _child_gsd(self.level, self.row, self.side)
+        return _child_gsd(*self._latitudes())
+
+    def log_child_gsd(self) -> Array:
+        """Their log2."""
+        return _log_child_gsd(*self._latitudes())
+
+    def _latitudes(self) -> tuple[int, int, int, WorldKind]:
+        """What pixel sizes depend on; on a plane the rows do not matter."""
+        return self.level, self.row if self.kind is WorldKind.PLANET else 0, self.side, self.kind
 
 
 @lru_cache(maxsize=256)
-def _child_gsd(level: int, row: int, side: int) -> Array:
-    rows = [row_ground_sample_distance(level, row + i) / 2 for i in range(side)]
+def _child_gsd(level: int, row: int, side: int, kind: WorldKind) -> Array:
+    rows = [row_ground_sample_distance(level, row + i, kind) / 2 for i in range(side)]
     return np.array(rows, np.float32)
 
 
 @lru_cache(maxsize=256)
-def _log_child_gsd(level: int, row: int, side: int) -> Array:
-    return np.log2(_child_gsd(level, row, side).astype(np.float64)).astype(np.float32)
+def _log_child_gsd(level: int, row: int, side: int, kind: WorldKind) -> Array:
+    return np.log2(_child_gsd(level, row, side, kind).astype(np.float64)).astype(np.float32)
 
 
 def crop(values: Array, margin: int) -> Array:
@@ -80,12 +89,12 @@ def crop(values: Array, margin: int) -> Array:
 
 def draw_sample(graph: Graph, spec: StageSpec, window: Window, seed: int, conditions: Mapping[str, Array]) -> Array:
     """One sample (channels, side - 2 halo, side - 2 halo) for a window, given condition rasters (C, side, side) by name."""
-    gsd = _log_child_gsd(window.level, window.row, window.side)[None, :, None]
+    gsd = window.log_child_gsd()[None, :, None]
     noises = []
     for step in range(len(spec.times)):
         part = window.inner(step * spec.border)
         shape = (spec.noise_channels, part.side, part.side)
-        noises.append(gaussian_noise(seed, spec.stream + step, window.level, part.column, part.row, shape))
+        noises.append(gaussian_noise(seed, spec.stream + step, window.level, part.column, part.row, shape, window.kind))
 
     def denoise(noise: Array, time: float) -> Array:
         margin = (window.side - noise.shape[-1]) // 2

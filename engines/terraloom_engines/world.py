@@ -14,6 +14,7 @@ from terraloom.errors import DataLossError, InvalidArgumentError, NotFoundError
 from terraloom_engines.bundle import Bundle, embedded_bundles
 from terraloom_engines.bundle.base import Base
 from terraloom_engines.bundle.earth import EarthBase
+from terraloom_engines.bundle.plane import PlaneBase
 from terraloom_engines.cascade import Cascade, never
 from terraloom_engines.field import Field
 from terraloom_engines.field_codec import decode_field, encode_field
@@ -125,6 +126,15 @@ class World:
         self._cascade = Cascade(base, lifting, imagery, self._fields)
 
     @property
+    def min_level(self) -> int:
+        """The coarsest level."""
+        return self.kind.min_level
+
+    def tile(self, z: int, x: int, y: int) -> TileId:
+        """The address of one of its tiles. Raises InvalidArgumentError, which names the range, for one outside the world."""
+        return TileId(z, x, y, self.kind)
+
+    @property
     def halo(self) -> int:
         """Pixels of neighbours round every field."""
         return self._cascade.halo
@@ -164,6 +174,7 @@ class Scheme:
 
 SCHEMES: dict[str, Scheme] = {
     "earth": Scheme("earth", lambda bundle, _: EarthBase(bundle.folder)),
+    "plane": Scheme("plane:SEED", lambda _, seed: PlaneBase(int(seed))),
 }
 """Kinds of worlds by the part of their names before the colon."""
 

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from terraloom_engines.bundle.archive import RasterArchive
+from terraloom_engines.bundle.averages import halved
 from terraloom_engines.bundle.coast import COAST_LEVEL, CoastMask
-from terraloom_engines.field import CHANNELS, LOG_UNIT, Field
+from terraloom_engines.field import CHANNELS, Field
 from terraloom_engines.tiling import TILE_SIZE, TileId, WorldKind
 
 LOG_CODE_STEP, LOG_CODE_ZERO = 8, 32
@@ -44,7 +45,7 @@ class EarthBase:
     def _region(self, level: int, left: int, top: int, side: int) -> NDArray[np.int32]:
         """All channels of the pixels from (top, left)."""
         if level not in STORED_LEVELS:
-            return _halved(self._region(level + 1, 2 * left, 2 * top, 2 * side))
+            return halved(self._region(level + 1, 2 * left, 2 * top, 2 * side))
         data = np.zeros((len(CHANNELS), side, side), np.int32)
         rows = np.clip(np.arange(top, top + side), 0, (TILE_SIZE << level) - 1)
         columns = np.arange(left, left + side) % (TILE_SIZE << level)
@@ -72,14 +73,3 @@ class EarthBase:
             for offset, name in enumerate(("red", "green", "blue")):
                 out[_RED + offset] = self._rasters.read(prefix + name)
         return out
-
-
-def _halved(data: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Parents of a region: exact means of elevation and colour (their steps divide by 4 here), spreads by the law of total variance."""
-    blocks = data.reshape(len(data), data.shape[1] // 2, 2, data.shape[2] // 2, 2)
-    out = (blocks.sum(axis=(2, 4)) // 4).astype(np.int32)
-    means = {_SPREADS[0]: blocks[0] / 64.0, _SPREADS[1]: blocks[_RED : _RED + 3].mean(axis=0) / 64.0}
-    for channel, mean in means.items():
-        inside = np.exp2(blocks[channel] * (2 * LOG_UNIT)).mean(axis=(1, 3))
-        out[channel] = np.rint(np.log2(inside + mean.var(axis=(1, 3))) / (2 * LOG_UNIT))
-    return out

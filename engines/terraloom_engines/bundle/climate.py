@@ -1,0 +1,118 @@
+"""Invented climate: the colour of land by its warmth and moisture, and what is left inside a pixel, in integers.
+
+Warmth and moisture are fields that vary over thousands of kilometres; height cools, the interior of continents is dry. The colours are
+those of NASA Blue Marble in lands of such a climate; the spreads inside a pixel are the medians of the embedded Earth on ground of such a
+slope.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from terraloom_engines.bundle.lattice import ONE, octaves
+from terraloom_engines.bundle.sites import Sites
+from terraloom_engines.bundle.terrain import Curve
+
+__all__ = ["colour", "moisture", "relief", "texture", "warmth"]
+
+Steps = NDArray[np.int32]
+
+DEGREE = 64
+"""Steps of warmth to a degree Celsius."""
+_WARMTH = octaves(120, 1500.0, 3, gain=0.4)
+_MOISTURE = octaves(126, 560.0, 5, lacunarity=1.7, gain=0.6)
+_PATCHES = octaves(132, 20.0, 4, gain=0.75)
+_ROUGHNESS = octaves(140, 60.0, 3)
+_MEAN_DEGREES, _SPREAD_DEGREES = 14, 9
+_LAPSE = 6.2
+"""Degrees colder a kilometre."""
+_ARIDITY = Curve((0.0, 0.06 * ONE), (0.5, 0.0), (1.2, -0.12 * ONE), (2.5, -0.3 * ONE))
+
+_COLDEST, _ROW_DEGREES = -24, 8
+_LAND_COLOURS = np.array(
+    [
+        [(247, 249, 250), (248, 250, 251), (250, 251, 252), (251, 252, 253), (252, 253, 253)],
+        [(196, 192, 186), (214, 213, 211), (228, 229, 230), (238, 240, 242), (246, 248, 249)],
+        [(138, 127, 110), (132, 127, 114), (130, 128, 117), (146, 147, 142), (176, 178, 177)],
+        [(128, 112, 84), (104, 93, 63), (58, 60, 34), (36, 44, 19), (30, 40, 16)],
+        [(137, 118, 88), (104, 89, 58), (68, 71, 37), (49, 59, 26), (35, 47, 19)],
+        [(160, 136, 102), (112, 94, 60), (70, 72, 35), (51, 62, 27), (36, 50, 18)],
+        [(194, 160, 120), (148, 122, 82), (84, 77, 42), (52, 58, 25), (25, 39, 11)],
+        [(199, 165, 122), (174, 144, 103), (102, 87, 51), (56, 58, 27), (22, 34, 9)],
+    ],
+    np.int32,
+)
+"""sRGB by warmth, 8 degrees a row from -24 on, and moisture, dry to wet."""
+
+_FLAT, _STEEP = 1, 4096
+_RELIEF_KNOTS = (
+    (1, 2.3),
+    (2, 2.5),
+    (4, 2.75),
+    (8, 3.2),
+    (16, 3.6),
+    (32, 4.4),
+    (64, 5.5),
+    (128, 6.45),
+    (256, 7.25),
+    (512, 7.9),
+    (4096, 8.8),
+)
+"""Octaves of metres of relief inside a pixel by the slope of the ground, in metres a pixel."""
+_RELIEF = np.array(
+    [
+        round(256 * np.interp(math.log2(max(slope, _FLAT)), [math.log2(m) for m, _ in _RELIEF_KNOTS], [r for _, r in _RELIEF_KNOTS]))
+        for slope in range(_STEEP + 1)
+    ],
+    np.int32,
+)
+_RELIEF_SPREAD = 150
+"""Standard deviation, in 1/256 octave, of relief on ground of one slope."""
+_SMOOTHEST = -4 * 256
+"""Relief of the deep sea floor, of which nothing is shown."""
+_FATHOM = 40
+"""Metres of depth that take an octave from the relief of the sea floor."""
+_TEXTURE = Curve(
+    (-1024 / ONE, 590), (1000 / ONE, 610), (1540 / ONE, 710), (1800 / ONE, 830), (2100 / ONE, 1000), (2400 / ONE, 1200), step=8
+)
+"""1/256 octaves of 8-bit steps of texture by relief."""
+_SNOW_PATCHES = Curve((-18 * DEGREE / ONE, 0), (-8 * DEGREE / ONE, 160), (0, 100), (6 * DEGREE / ONE, 0), step=8)
+
+
+def warmth(sites: Sites, height: Steps) -> Steps:
+    """Mean temperature at the ground in 1/64 degree; `height` in metres, the sea counts as 0."""
+    level = sites.broad(_WARMTH) * (_SPREAD_DEGREES * DEGREE) >> 12
+    return _MEAN_DEGREES * DEGREE + level - (np.maximum(height, 0) * round(_LAPSE * DEGREE * 1024 / 1000) >> 10)
+
+
+def moisture(sites: Sites, inland: Steps) -> Steps:
+    """From 0, desert, to 4096, rain forest, given `continentality`."""
+    field = sites.broad(_MOISTURE) * 1100 + sites.fine(_PATCHES) * 260 >> 12
+    return np.clip(ONE * 53 // 100 + field + _ARIDITY(inland), 0, ONE)
+
+
+def colour(warm: Steps, moist: Steps) -> Steps:
+    """Red, green, blue of land, int32 (3, H, W), whole 8-bit steps: bilinear in the table."""
+    rows, columns = _LAND_COLOURS.shape[:2]
+    down = np.clip((warm - _COLDEST * DEGREE) * (ONE // _ROW_DEGREES) // DEGREE, 0, (rows - 1) * ONE - 1)
+    across = np.clip(moist * (columns - 1), 0, (columns - 1) * ONE - 1)
+    row, column = down >> 12, across >> 12
+    v, u = (down & (ONE - 1))[..., None], (across & (ONE - 1))[..., None]
+    upper, lower = (_LAND_COLOURS[row + k, column] * (ONE - u) + _LAND_COLOURS[row + k, column + 1] * u + ONE // 2 >> 12 for k in (0, 1))
+    mixed: Steps = upper * (ONE - v) + lower * v + ONE // 2 >> 12
+    return np.ascontiguousarray(mixed.transpose(2, 0, 1)).astype(np.int32)
+
+
+def relief(sites: Sites, height: Steps) -> Steps:
+    """Stored relief, int32 (H, W), of the pixels inside the ring of one pixel that `height` (H + 2, W + 2), in metres, has round them."""
+    east, south = (height[1:-1, 2:] - height[1:-1, :-2]).astype(np.float64), (height[2:, 1:-1] - height[:-2, 1:-1]).astype(np.float64)
+    slope = np.minimum(np.sqrt(east * east + south * south) / 2, _STEEP).astype(np.int32)
+    varied = _RELIEF[slope] + (sites.fine(_ROUGHNESS)[1:-1, 1:-1] * _RELIEF_SPREAD >> 12)
+    depth = np.maximum(-height[1:-1, 1:-1], 0) * 256 // _FATHOM
+    return np.maximum(varied - depth, _SMOOTHEST).astype(np.int32)
+
+
+def texture(stored_relief: Steps, warm: Steps) -> Steps:
+    """Stored texture: rock and snow are rougher to the eye than grass."""
+    return (_TEXTURE(stored_relief) + _SNOW_PATCHES(warm)).astype(np.int32)
