@@ -10,6 +10,7 @@ import pytest
 
 from terraloom._glb import read_glb
 from terraloom.errors import CancelledError, DataLossError, InvalidArgumentError
+from terraloom_engines.accessors import MeshCompression
 from terraloom_engines.cascade import never
 from terraloom_engines.content import ContentOptions, TileContent, build_content, content_hash, decode_content, encode_content
 from terraloom_engines.mesh import build_mesh
@@ -47,11 +48,14 @@ def test_edges_and_edge_normals_of_neighbours_are_equal_bit_for_bit(world: World
     assert np.array_equal(here.heights[-1], south.heights[0]) and np.array_equal(here.normals[-1], south.normals[0])
 
 
+@pytest.mark.parametrize("compression", ["none", "meshopt"])
 @pytest.mark.parametrize("place", [ALPS, FIJI], ids=["Alps", "antimeridian"])
 @pytest.mark.parametrize("level", LEVELS)
-def test_edges_of_decoded_neighbours_meet_in_space(world: World, level: int, place: tuple[float, float]) -> None:
-    tile = tile_from_lonlat(level, *place)
-    here, east, south = (ecef_grid(content(world, one)) for one in (tile, *neighbours(tile)))
+def test_edges_of_decoded_neighbours_meet_in_space(
+    world: World, level: int, place: tuple[float, float], compression: MeshCompression
+) -> None:
+    tile, options = tile_from_lonlat(level, *place), ContentOptions(texture_format="none", compression=compression)
+    here, east, south = (ecef_grid(content(world, one, options)) for one in (tile, *neighbours(tile)))
     quantum = tile_ground_sample_distance(tile) / 16
     assert np.abs(here[:, -1] - east[:, 0]).max() <= quantum
     assert np.abs(here[-1] - south[0]).max() <= quantum
@@ -82,6 +86,7 @@ def test_the_hash_is_known_before_the_content_and_tells_all_that_matters_apart(w
     tile = tile_from_lonlat(9, *ALPS)
     options = [ContentOptions(), ContentOptions(segments=32), ContentOptions(unlit=True), ContentOptions(texture_quality=80)]
     options += [ContentOptions(texture_format="webp"), ContentOptions(texture_format="none"), ContentOptions(surface="ground")]
+    options += [ContentOptions(compression="meshopt")]
     hashes = {content_hash(world.identity, one, choice) for one in (tile, *neighbours(tile)) for choice in options}
     hashes.add(content_hash(open_world("earth", seed=1).identity, tile, options[0]))
     assert len(hashes) == 3 * len(options) + 1
@@ -111,6 +116,7 @@ def test_work_that_nobody_wants_stops(world: World) -> None:
         ({"texture_quality": 0}, "1 to 100"),
         ({"texture_quality": 101}, "1 to 100"),
         ({"surface": "roof"}, "ground_or_water, ground"),
+        ({"compression": "draco"}, "none, meshopt"),
     ],
 )
 def test_options_outside_their_range_are_refused_with_what_is_allowed(wrong: dict[str, object], allowed: str) -> None:

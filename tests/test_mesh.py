@@ -67,6 +67,16 @@ def ecef_grid(mesh: TileMesh) -> np.ndarray:
     return (mesh.positions[: side * side].astype(np.float64) @ frame[:3, :3].T + frame[:3, 3]).reshape(side, side, 3)
 
 
+def test_vertices_of_a_coarser_grid_have_the_places_of_every_second_one_of_the_finer() -> None:
+    """Their heights differ: each is a mean over as many pixels as there are to the next vertex."""
+    coarse, middle, fine = (rough_mesh(TileId(9, 266, 181), segments) for segments in SEGMENTS)
+    for one, other in ((coarse, middle), (middle, fine)):
+        assert np.array_equal(one.longitudes, other.longitudes[::2]) and np.array_equal(one.latitudes, other.latitudes[::2])
+    stripes = field_of(TileId(9, 266, 181), 48, lambda columns, _: 64 * (columns % 8 // 4))
+    stripes.channel("land")[:] = 255
+    assert [float(np.ptp(build_mesh(stripes, segments).heights)) for segments in SEGMENTS] == [0.0, 0.0, 1.0]
+
+
 @pytest.mark.parametrize("segments", SEGMENTS)
 def test_heights_are_the_exact_means_of_the_pixels_round_each_corner(segments: int) -> None:
     field, step = field_of(TileId(9, 266, 181), 48, rough), TILE_SIZE // segments

@@ -34,7 +34,7 @@ def received(tile: TileId, segments: int = SEGMENTS) -> Tile:
     """A tile as the client has it, made without a server."""
     field = field_of(tile, 48, rough)
     mesh = build_mesh(field, segments)
-    glb = encode_glb(mesh, Material(encode_texture(field, "webp", 90)), "")
+    glb = encode_glb(mesh, Material(encode_texture(field, "webp", 100)), "")
     transform = tuple(ecef_from_tile(tile).ravel())
     heights = mesh.min_height, mesh.max_height
     return Tile(ClientTileId(tile.z, tile.x, tile.y), glb, transform, *heights, geometric_error(tile), b"", tile.z, False, 0, 0)

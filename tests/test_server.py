@@ -140,7 +140,7 @@ def test_a_stream_out_of_order_is_ended_with_the_right_status(
         (pb.GetTileRequest(id=pb.TileId(z=3, x=-1)), "INVALID_ARGUMENT", "tile 3/-1/0 is out of range"),
         (pb.GetTileRequest(id=TILE, content=pb.ContentOptions(segments=65)), "INVALID_ARGUMENT", "choose one of 32, 64, 128"),
         (pb.GetTileRequest(id=TILE, content=pb.ContentOptions(texture_quality=101)), "INVALID_ARGUMENT", "allowed are 1 to 100"),
-        (pb.GetTileRequest(id=TILE, content=pb.ContentOptions(compression=2)), "UNIMPLEMENTED", "not compressed yet"),
+        (pb.GetTileRequest(id=TILE, content=pb.ContentOptions(compression=9)), "INVALID_ARGUMENT", "choose one of none, meshopt"),
         (pb.GetTileRequest(id=pb.TileId(z=19), height_grid=True), "INVALID_ARGUMENT", "id.z = 19 is out of range: allowed are 0 to 18"),
         (pb.GetTileRequest(id=TILE, content=pb.ContentOptions(surface=9)), "INVALID_ARGUMENT", "allowed are ground_or_water, ground"),
         (pb.GetTileRequest(id=TILE, world=pb.WorldId(name="mars")), "NOT_FOUND", "unknown world 'mars': allowed are earth"),

@@ -1,7 +1,8 @@
 """Textures: the colour of a tile's surface as an encoded picture with a gutter, so that no line shows between tiles.
 
 A texture has 2 px of the neighbours on every side. Samplers that interpolate, and the encoder's blocks, then reach past the tile's edge
-into the same pixels that the neighbour shows. Chroma keeps its full resolution: JPEG is 4:4:4, and WebP, which would halve it, is lossless.
+into the same pixels that the neighbour shows. JPEG keeps chroma at full resolution (4:4:4). WebP halves it below quality 100, which is
+lossless; pixels on either side of an edge then differ no more than JPEG's do (see docs/mesh.md).
 """
 
 import io
@@ -36,16 +37,20 @@ def surface_colour(field: Field) -> NDArray[np.uint8]:
     """sRGB of the surface, shape (row, column, 3), halo included: land and `SEA_COLOUR` mixed by the land fraction, rounded once."""
     land = field.channel("land")
     sea = np.array(SEA_COLOUR, np.int32)[:, None, None] * 64
-    mixed = land * field.imagery + (LAND_FULL - land) * sea
     unit = LAND_FULL * 64
-    return np.ascontiguousarray(np.clip((mixed + unit // 2) // unit, 0, 255).astype(np.uint8).transpose(1, 2, 0))
+    mixed = land * field.imagery + ((LAND_FULL - land) * sea + unit // 2)
+    # Below 2^24, so exact in float32; a quotient is either whole or further from a whole number than rounding reaches.
+    steps = np.clip(mixed.astype(np.float32) / np.float32(unit), 0, 255)
+    return np.ascontiguousarray(steps.astype(np.uint8).transpose(1, 2, 0))
 
 
 def encode_texture(field: Field, texture_format: TextureFormat, quality: int) -> Texture:
-    """The texture of a field, whose halo must be at least `GUTTER` pixels; `quality`, 1 to 100, is JPEG's."""
+    """The texture of a field, whose halo must be at least `GUTTER` pixels; `quality`: 1 to 100, which is lossless for WebP."""
     picture, stream = Image.fromarray(surface_colour(field.crop(GUTTER))), io.BytesIO()
     if texture_format == "jpeg":
         picture.save(stream, "JPEG", quality=quality, subsampling=0)
+    elif quality < 100:
+        picture.save(stream, "WEBP", method=0, quality=quality)
     else:
         picture.save(stream, "WEBP", lossless=True, method=0, quality=0)
     return Texture(stream.getvalue(), f"image/{texture_format}")

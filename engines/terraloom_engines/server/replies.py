@@ -84,7 +84,7 @@ def content_options(options: ContentOptions) -> pb.ContentOptions:
         segments=options.segments,
         texture_format=pb.TextureFormat.Value(f"TEXTURE_FORMAT_{options.texture_format.upper()}"),
         texture_quality=options.texture_quality,
-        compression=pb.MESH_COMPRESSION_NONE,
+        compression=pb.MeshCompression.Value(f"MESH_COMPRESSION_{options.compression.upper()}"),
         unlit=options.unlit,
         surface=surface(options.surface),
     )

@@ -1,11 +1,11 @@
-"""Messages of the wire become checked values. Everything here raises InvalidArgumentError or UnimplementedError with one line."""
+"""Messages of the wire become checked values. Everything here raises InvalidArgumentError or FailedPreconditionError with one line."""
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import get_args
 
-from terraloom.errors import FailedPreconditionError, InvalidArgumentError, UnimplementedError
+from terraloom.errors import FailedPreconditionError, InvalidArgumentError
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom_engines.content import ContentOptions, GridOptions, Surface
 from terraloom_engines.selection import Criteria, Radius, ScreenSpaceError, ViewState, Waypoint, WorkClass
@@ -134,13 +134,16 @@ def criteria(message: pb.Selection, world: World) -> Criteria:
 def content_options(message: pb.ContentOptions) -> ContentOptions:
     """How content is made, with defaults filled in."""
     default = ContentOptions()
-    if message.compression not in (pb.MESH_COMPRESSION_UNSPECIFIED, pb.MESH_COMPRESSION_NONE):
-        raise UnimplementedError("content.compression: meshes are not compressed yet; choose NONE")
     formats = {
         pb.TEXTURE_FORMAT_UNSPECIFIED: default.texture_format,
         pb.TEXTURE_FORMAT_JPEG: "jpeg",
         pb.TEXTURE_FORMAT_WEBP: "webp",
         pb.TEXTURE_FORMAT_NONE: "none",
+    }
+    compressions = {
+        pb.MESH_COMPRESSION_UNSPECIFIED: default.compression,
+        pb.MESH_COMPRESSION_NONE: "none",
+        pb.MESH_COMPRESSION_MESHOPT: "meshopt",
     }
     return ContentOptions(
         segments=message.segments or default.segments,
@@ -148,6 +151,7 @@ def content_options(message: pb.ContentOptions) -> ContentOptions:
         texture_quality=message.texture_quality or default.texture_quality,
         unlit=message.unlit,
         surface=surface("content.surface", message.surface),
+        compression=compressions.get(message.compression, str(message.compression)),  # type: ignore[arg-type]
     )
 
 
