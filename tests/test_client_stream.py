@@ -4,12 +4,14 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from terraloom import (
     AsyncClient,
     Camera,
     Client,
+    ContentOptions,
     Credit,
     Radius,
     ScreenSpaceError,
@@ -26,6 +28,7 @@ from terraloom.testing import run_server
 MATTERHORN = View(longitude=7.66, latitude=45.98, height=60_000.0)
 ANDES = View(longitude=-70.0, latitude=-32.65, height=60_000.0)
 COARSE = StreamOptions(selection=Radius(radius=30_000.0, level=6))
+PLAIN = replace(COARSE, content=ContentOptions())
 PATIENCE = 60.0
 
 
@@ -44,6 +47,22 @@ def test_a_settled_stream_shows_the_whole_world_refined_below_the_viewpoint(clie
         assert stream.session.world.id.name == "earth"
         assert stream.counters.tiles == len(tiles)
         assert stream.counters.bytes > sum(len(tile.glb) for tile in tiles)
+
+
+def test_streams_compress_meshes_unless_asked_not_to_and_single_tiles_do_not(client: Client) -> None:
+    with client.stream(MATTERHORN, COARSE) as stream, client.stream(MATTERHORN, PLAIN) as plain:
+        packed = {tile.id: tile for tile in stream.settle(PATIENCE)}
+        spread = {tile.id: tile for tile in plain.settle(PATIENCE)}
+    deepest = max(packed)
+    single = client.get_tile(*deepest, PLAIN.content)
+    assert packed.keys() == spread.keys()
+    assert spread[deepest].glb == single.glb
+    assert len(packed[deepest].glb) < len(single.glb) / 2 and b"EXT_meshopt_compression" in packed[deepest].glb
+    ours, theirs = packed[deepest].mesh(), single.mesh()
+    step = packed[deepest].geometric_error / 256
+    np.testing.assert_allclose(ours.positions, theirs.positions, atol=step / 2 + 0.1)
+    np.testing.assert_allclose(ours.uv, theirs.uv, atol=1e-6)
+    assert ours.texture == theirs.texture
 
 
 def test_parents_come_before_children_and_what_was_shown_stays_covered(client: Client) -> None:
