@@ -101,7 +101,7 @@ def _block_maxima(values: Array, depth: int, margin: int) -> Array:
 
 
 def _greatest_gsd(tile: TileId) -> float:
-    """Metres per pixel of the tile's row nearest to the equator, its margin included."""
+    """Metres per pixel where they are most: on a planet, of the tile's row nearest to the equator, its margin included."""
     first, last = tile.y * TILE_SIZE - MARGIN, (tile.y + 1) * TILE_SIZE + MARGIN
     equator = TILE_SIZE << tile.z >> 1
-    return row_ground_sample_distance(tile.z, min(max(equator, first), last))
+    return row_ground_sample_distance(tile.z, min(max(equator, first), last), tile.kind)

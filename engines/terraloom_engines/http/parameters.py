@@ -29,10 +29,10 @@ def whole_number(name: str, text: str) -> int:
 def tile_of(request: Request, world: World) -> TileId:
     """The tile that the path names; one that does not exist is not found."""
     z, x, y = (whole_number(name, request.path_params[name]) for name in ("z", "x", "y"))
-    if not 0 <= z <= world.max_level:
-        raise NotFoundError(f"there is no level {z}: levels of {world.name} go from 0 to {world.max_level}")
+    if not world.kind.min_level <= z <= world.max_level:
+        raise NotFoundError(f"there is no level {z}: levels of {world.name} go from {world.kind.min_level} to {world.max_level}")
     try:
-        return TileId(z, x, y)
+        return TileId(z, x, y, world.kind)
     except InvalidArgumentError as error:
         raise NotFoundError(str(error)) from None
 
