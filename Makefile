@@ -34,7 +34,7 @@ proto: .venv/.dev ## regenerate sdk/python/terraloom/v1 from proto/
 	@touch $@
 
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) -e '.[server,dev]'
+	$(PIP) -e '.[server,sims,dev]'
 	@touch $@ .venv/.server
 
 # The Khronos glTF validator; its tests are skipped, and say so, where there is no npm.

@@ -25,6 +25,7 @@ def test_the_wheel_holds_both_packages_as_they_are_imported(wheel: zipfile.ZipFi
     for root in (ROOT / "sdk/python", ROOT / "engines"):
         files = {path.relative_to(root).as_posix() for path in root.rglob("*.py") if "__pycache__" not in path.parts}
         assert files - names == set()
+    assert {"terraloom_sims/mujoco.py", "terraloom_sims/py.typed"} <= names
     assert {"terraloom/py.typed", "terraloom/v1/terraloom_pb2.pyi", "terraloom_engines/py.typed"} <= names
 
 

@@ -36,6 +36,12 @@ def reference(world: World) -> dict[TileId, int]:
     return {tile: digest(world.field(tile)) for tile in SAMPLE}
 
 
+def test_fields_that_are_kept_cannot_be_written_to(world: World) -> None:
+    for tile in (SAMPLE[0], SAMPLE[2]):
+        with pytest.raises(ValueError, match="read-only"):
+            world.field(tile).data[0, 0, 0] = 1
+
+
 def test_a_tile_does_not_depend_on_the_order_of_requests(reference: dict[TileId, int]) -> None:
     fresh = open_world("earth")
     assert {tile: digest(fresh.field(tile)) for tile in reversed(SAMPLE)} == reference

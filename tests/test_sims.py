@@ -1,0 +1,164 @@
+"""A ball on streamed ground in MuJoCo and PyBullet: it rests where heights say, never falls through, and feels no border of tiles."""
+
+import importlib
+import math
+import runpy
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from terraloom import CollisionOptions, HeightTile, Removed, TileId, View, connect
+from terraloom.errors import FailedPreconditionError, InvalidArgumentError, ResourceExhaustedError
+from terraloom_sims.anchor import Anchor
+from terraloom_sims.course import RADIUS, RESTING, Motion, Simulation, Surface, border_anchor, kink, motion_at, roll
+
+SCRIPTS = Path(__file__).parent.parent / "sdk/sims"
+PLACE, LEVEL = (-97.4, 32.7), 16
+"""Plains of Texas, where a ball rolls gently; samples are 4 m apart."""
+PATIENCE = 60.0
+LINES = [(0.0, (4.0, 0.0, 0.0)), (-11.3, (4.0, 1.0, 0.0)), (2.2, (8.0, -2.0, 0.0))]
+"""Y of the start and velocity of the rolls."""
+
+
+class Ground(NamedTuple):
+    """Two tiles on either side of X = 0, as streamed."""
+
+    anchor: Anchor
+    west: HeightTile
+    east: HeightTile
+    surface: Surface
+
+    def start(self, y: float, velocity: tuple[float, float, float], drop: float = 0.0) -> Motion:
+        """12 m west of the border, `drop` metres above the ground."""
+        return Motion((-12.0, y, self.surface.height(-12.0, y) + RADIUS + drop), velocity)
+
+    @property
+    def joined(self) -> HeightTile:
+        """One field over the border: a tile half a tile east of the western one."""
+        middle = TileId(self.west.id.z, self.west.id.x + 0.5, self.west.id.y)  # type: ignore[arg-type]
+        return replace(self.west, id=middle, heights=np.concatenate([self.west.heights[:, 64:], self.east.heights[:, 1:65]], axis=1))
+
+
+@pytest.fixture(scope="module")
+def ground(server: str) -> Iterator[Ground]:
+    """Streamed once for all."""
+    with connect(server) as client:
+        anchor = border_anchor(*PLACE, LEVEL, lambda *place: float(client.sample_heights([place], LEVEL)[0]))
+        options = CollisionOptions(radius=40.0, level=LEVEL)
+        with client.collision_stream(View(anchor.longitude, anchor.latitude, anchor.height), options) as stream:
+            west, east = sorted(stream.settle(PATIENCE), key=lambda tile: tile.id)
+        yield Ground(anchor, west, east, Surface(anchor, {west.id: west, east.id: east}))
+
+
+@pytest.fixture(params=["mujoco", "pybullet"])
+def simulator(request: pytest.FixtureRequest) -> Callable[[Anchor, int], Simulation]:
+    """What makes a simulation of each kind that is installed."""
+    pytest.importorskip(request.param, reason=f"{request.param} is not installed here; the extra is `sims`")
+    module = importlib.import_module(f"{request.param}_ball")
+    make: Callable[[Anchor, int], Simulation] = getattr(module, f"{request.param.capitalize()}Ball")
+    return make
+
+
+def on_tiles(make: Callable[[Anchor, int], Simulation], ground: Ground, *tiles: HeightTile) -> Simulation:
+    """A simulation on some tiles."""
+    simulation = make(ground.anchor, LEVEL)
+    for tile in tiles or (ground.west, ground.east):
+        simulation.apply(tile)
+    return simulation
+
+
+def test_a_ball_comes_to_rest_on_the_sampled_ground(simulator: Callable[[Anchor, int], Simulation], ground: Ground) -> None:
+    track = roll(on_tiles(simulator, ground), ground.start(3.0, (0.0, 0.0, 0.0), drop=3.0), 4.0, RESTING)
+    rest = motion_at(track, -1)
+    assert math.hypot(*rest.velocity) < 0.01
+    assert abs(ground.surface.gap(rest.position)) < 0.01
+
+
+def test_a_ball_from_100_metres_does_not_fall_through(simulator: Callable[[Anchor, int], Simulation], ground: Ground) -> None:
+    track = roll(on_tiles(simulator, ground), ground.start(3.0, (0.0, 0.0, 0.0), drop=100.0), 7.0, RESTING)
+    gaps = [ground.surface.gap(motion_at(track, i).position) for i in range(0, len(track), 3)]
+    assert min(gaps) > -RADIUS and abs(gaps[-1]) < 0.01, "its middle stays above the ground; MuJoCo's contacts give way at 44 m/s"
+
+
+@pytest.mark.parametrize(("y", "velocity"), LINES)
+def test_a_ball_rolls_over_the_border_as_over_one_field(
+    simulator: Callable[[Anchor, int], Simulation], ground: Ground, y: float, velocity: tuple[float, float, float]
+) -> None:
+    tiles = roll(on_tiles(simulator, ground), ground.start(y, velocity), 4.0)
+    joined = roll(on_tiles(simulator, ground, ground.joined), ground.start(y, velocity), 4.0)
+    everywhere = kink(joined, 0.0, 8.0)
+    assert tiles[-1, 0] > 2.0 > -2.0 > tiles[0, 0]
+    assert kink(tiles, 0.0) < 1.3 * everywhere, "no more than what the edges of triangles give"
+    across = tiles[:, 0] < 2.0
+    assert np.abs(tiles - joined)[across, :3].max() < 0.02
+    assert abs(np.linalg.norm(tiles[across][-1, 3:]) - np.linalg.norm(joined[across][-1, 3:])) < 0.05
+
+
+def test_a_border_with_a_step_would_be_felt(simulator: Callable[[Anchor, int], Simulation], ground: Ground) -> None:
+    raised = replace(ground.east, heights=ground.east.heights + 0.05)
+    start = ground.start(*LINES[0])
+    smooth, stepped = (roll(on_tiles(simulator, ground, ground.west, east), start, 4.0) for east in (ground.east, raised))
+    assert kink(stepped, 0.0) > 3.0 * kink(smooth, 0.0)
+
+
+def test_ground_that_was_freed_is_gone(simulator: Callable[[Anchor, int], Simulation], ground: Ground) -> None:
+    simulation = on_tiles(simulator, ground)
+    simulation.apply(Removed((ground.west.id, ground.east.id, TileId(3, 1, 1))))
+    assert motion_at(roll(simulation, ground.start(3.0, (0.0, 0.0, 0.0)), 1.0), -1).position[2] < -3.0
+    simulation.apply(ground.west)
+    assert motion_at(roll(simulation, ground.start(3.0, (0.0, 0.0, 0.0)), 1.0, RESTING), -1).position[2] > 0.0
+
+
+@pytest.mark.parametrize("name", ["mujoco", "pybullet"])
+def test_the_examples_run(server: str, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip(name, reason=f"{name} is not installed here; the extra is `sims`")
+    script = SCRIPTS / f"{name}_ball.py"
+    monkeypatch.setattr("sys.argv", [str(script), server, "--level", str(LEVEL), "--place", *map(str, PLACE)])
+    runpy.run_path(str(script), run_name="__main__")
+    rest, rolled = capsys.readouterr().out.splitlines()
+    assert abs(float(rest.split()[2])) < 10.0 and "mm above the sampled ground" in rest
+    assert rolled.startswith("rolled 2") and "at the border" in rolled
+
+
+def test_an_anchor_lays_tiles_side_by_side_and_places_return(ground: Ground) -> None:
+    anchor, (east, north) = ground.anchor, ground.anchor.spacing(LEVEL)
+    assert anchor.corner(ground.east.id)[0] == pytest.approx(0.0, abs=1e-6)
+    assert anchor.corner(ground.west.id)[0] == pytest.approx(-128 * east, abs=1e-6)
+    assert anchor.corner(TileId(LEVEL, ground.west.id.x, ground.west.id.y - 1))[1] == anchor.corner(ground.west.id)[1] + 128 * north
+    assert (east, north) == pytest.approx(ground.west.spacing, rel=1e-4)
+    assert anchor.local(*anchor.place(123.4, -56.7)) == pytest.approx((123.4, -56.7), abs=1e-6)
+    assert np.array_equal(anchor.heights(ground.west)[:, -1], anchor.heights(ground.east)[:, 0])
+    dateline = Anchor(180.0, -17.0)
+    assert dateline.corner(TileId(5, 31, 17))[0] == pytest.approx(-dateline.extent[0] / 32) and dateline.corner(TileId(5, 0, 17))[0] == 0.0
+    assert dateline.place(-10.0, 0.0)[0] > 179.9 and dateline.place(10.0, 0.0)[0] < -179.9
+
+
+def test_what_is_no_anchor_is_told() -> None:
+    with pytest.raises(InvalidArgumentError, match="cannot be an anchor: it needs a finite longitude and height, and a latitude within 85"):
+        Anchor(0.0, 89.0)
+
+
+def test_mujoco_ground_says_what_it_cannot_hold(ground: Ground) -> None:
+    mujoco = pytest.importorskip("mujoco", reason="mujoco is not installed here; the extra is `sims`")
+    from terraloom_sims.mujoco import MujocoGround
+
+    spec = mujoco.MjSpec()
+    field = MujocoGround(spec, ground.anchor, LEVEL, slots=1, highest=50.0)
+    with pytest.raises(FailedPreconditionError, match="bind the compiled model"):
+        field.add(ground.west)
+    model = spec.compile()
+    field.bind(model, mujoco.MjData(model))
+    with pytest.raises(InvalidArgumentError, match="is not of level 16"):
+        field.add(replace(ground.west, id=TileId(15, 1, 1)))
+    with pytest.raises(InvalidArgumentError, match="allowed are -1000 to 50"):
+        field.add(replace(ground.west, heights=ground.west.heights + 100.0))
+    field.add(ground.west)
+    field.add(ground.west)
+    with pytest.raises(ResourceExhaustedError, match="all 1 slots are taken"):
+        field.add(ground.east)
+    field.remove(ground.west.id)
+    field.add(ground.east)
