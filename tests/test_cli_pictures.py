@@ -36,6 +36,10 @@ def test_a_tile_as_it_is_asked_for(tmp_path: Path) -> None:
     gltf = pygltflib.GLTF2.load_binary(str(tmp_path / "t.glb"))
     assert gltf.accessors[1].count == 33 * 33 + 4 * 32
     assert gltf.images == [] and gltf.extensionsUsed == ["KHR_materials_unlit"]
+    packed = run("tile", "3/4/2", "--texture", "webp", "--quality", "50", "--compression", "meshopt", "-o", "packed.glb", folder=tmp_path)
+    assert packed.returncode == 0, packed.stderr
+    assert {"EXT_meshopt_compression", "EXT_texture_webp"} < set(pygltflib.GLTF2.load_binary(str(tmp_path / "packed.glb")).extensionsUsed)
+    assert (tmp_path / "packed.glb").stat().st_size < 50_000
 
 
 def test_programs_read_what_was_written(tmp_path: Path) -> None:
@@ -70,6 +74,8 @@ def test_a_picture_west_of_greenwich_keeps_what_it_generates(tmp_path: Path) -> 
         (["tile", "4/x/1"], "Z/X/Y"),
         (["tile", "4/16/1"], "0 to 15"),
         (["tile", "4/1/1", "--segments", "65"], "32, 64, 128"),
+        (["tile", "4/1/1", "--quality", "101"], "1 to 100"),
+        (["tile", "4/1/1", "--compression", "draco"], "none, meshopt"),
         (["tile", "20/1/1"], "18"),
         (["render", "alps", "--style", "cubist"], "colour, hillshade, both"),
         (["render", "alps", "--size", "huge"], "1280x720"),

@@ -33,6 +33,8 @@ def command(
     output: Annotated[Path | None, typer.Option("--output", "-o", dir_okay=False, help="default: tile-Z-X-Y.glb")] = None,
     segments: Annotated[int, typer.Option(help="quads along a side: 32, 64 or 128")] = 64,
     texture: Annotated[str, typer.Option(help="jpeg, webp or none")] = "jpeg",
+    quality: Annotated[int, typer.Option(help="of the texture, 1 to 100, which is lossless for webp")] = 90,
+    compression: Annotated[str, typer.Option(help="of the mesh: none, or meshopt (EXT_meshopt_compression)")] = "none",
     unlit: Annotated[bool, typer.Option(help="show the imagery without light (KHR_materials_unlit)")] = False,
     world: Annotated[str, typer.Option(help="name of the world")] = "earth",
     seed: Annotated[int, typer.Option(min=0, help="seed of all that is generated")] = 0,
@@ -49,7 +51,7 @@ def command(
     from terraloom_engines.world import open_world
 
     tile = tile_at(where, level)
-    options = ContentOptions(segments=segments, texture_format=texture, unlit=unlit)  # type: ignore[arg-type]  # it checks the value
+    options = ContentOptions(segments, texture, quality, unlit, compression=compression)  # type: ignore[arg-type]  # it checks the values
     file = output or Path(f"tile-{tile.z}-{tile.x}-{tile.y}.glb")
     with Console(stderr=True).status(f"generating {tile}"):
         content = build_content(open_world(world, seed, store=open_store(store)), tile, options, never)

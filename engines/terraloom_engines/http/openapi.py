@@ -37,6 +37,10 @@ QUERIES: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "enum": list(SURFACES)},
         "description": "What a vehicle meets, or the sea floor too.",
     },
+    "compression": {
+        "schema": {"type": "string", "enum": ["none", "meshopt"], "default": "none"},
+        "description": "meshopt: KHR_mesh_quantization inside EXT_meshopt_compression, a quarter of the bytes.",
+    },
     "layer": PATHS["layer"],
     "format": PATHS["format"],
     "lon": {"schema": {"type": "string"}, "description": "Degrees east; several with commas between them."},

@@ -13,7 +13,7 @@ from terraloom_engines.world import World
 
 __all__ = ["SHAPING", "content_options", "numbers", "tile_of", "whole_number"]
 
-SHAPING = ("segments", "texture", "quality", "unlit", "surface")
+SHAPING = ("segments", "texture", "quality", "unlit", "surface", "compression")
 """Queries that say how a GLB is made; tilesets hand them on to their contents."""
 _WHOLE = re.compile(r"-?[0-9]{1,20}")
 _SWITCH = {"1": True, "true": True, "0": False, "false": False}
@@ -49,7 +49,7 @@ def numbers(name: str, text: str) -> list[float]:
 
 
 def content_options(query: Mapping[str, str]) -> ContentOptions:
-    """How a GLB is to be made: `segments`, `texture`, `quality`, `unlit` and `surface`, as in `ContentOptions`."""
+    """How a GLB is to be made: `segments`, `texture`, `quality`, `unlit`, `surface` and `compression`, as in `ContentOptions`."""
     default = ContentOptions()
     return ContentOptions(
         segments=whole_number("segments", query["segments"]) if "segments" in query else default.segments,
@@ -57,6 +57,7 @@ def content_options(query: Mapping[str, str]) -> ContentOptions:
         texture_quality=whole_number("quality", query["quality"]) if "quality" in query else default.texture_quality,
         unlit=_switch("unlit", query.get("unlit", "0")),
         surface=query.get("surface", default.surface),  # type: ignore[arg-type]  # it checks the value
+        compression=query.get("compression", default.compression),  # type: ignore[arg-type]  # it checks the value
     )
 
 
