@@ -13,6 +13,7 @@ Read it in this order:
     metrics     what Prometheus reads
     routes      every path, its handler and what is said of it
     openapi     the same for programs and for people
+    pages       the viewer and the map, built from sdk/web
     app         the server from start to drain
 """
 

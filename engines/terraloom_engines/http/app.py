@@ -17,6 +17,7 @@ from terraloom.errors import TerraloomError, UnavailableError
 from terraloom_engines.http import openapi
 from terraloom_engines.http.face import Face
 from terraloom_engines.http.metrics import HttpMetrics, Measured
+from terraloom_engines.http.pages import PAGES
 from terraloom_engines.http.problems import problem, problem_of_defect, problem_of_http
 from terraloom_engines.http.routes import ENDPOINTS
 from terraloom_engines.server import Server
@@ -32,7 +33,7 @@ def application(face: Face, metrics: HttpMetrics) -> Starlette:
     documents = [Route("/openapi.json", openapi.openapi), Route("/docs", openapi.docs)]
     cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "HEAD"], allow_headers=["*"], expose_headers=READABLE)
     app = Starlette(
-        routes=[*documents, *(endpoint.route for endpoint in ENDPOINTS)],
+        routes=[*PAGES, *documents, *(endpoint.route for endpoint in ENDPOINTS)],
         middleware=[Middleware(Measured, metrics), cors],
         exception_handlers={TerraloomError: problem, HTTPException: problem_of_http, Exception: problem_of_defect},
     )
