@@ -6,6 +6,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
+
 from benchmarks.machine import quantiles
 from terraloom import connect
 from terraloom.testing import run_server
@@ -53,6 +55,24 @@ def cached_tiles(requests: int = 4000, clients: int = 16) -> dict[str, Any]:
     }
 
 
+def heights(points: int = 1000, repeats: int = 200) -> dict[str, Any]:
+    """Milliseconds for the heights of many places of which the server has all tiles, by how many tiles hold them."""
+    found = {}
+    with run_server() as address, connect(address) as client:
+        client.wait_ready()
+        for level, half in ((9, 0.1), (9, 1.0)):
+            places = np.random.default_rng(0).uniform((7.5 - half, 46.0 - half), (7.5 + half, 46.0 + half), (points, 2))
+            tiles = len({tile_from_lonlat(level, *place) for place in places.tolist()})
+            client.sample_heights(places, level)
+            seconds = []
+            for _ in range(repeats):
+                start = time.perf_counter()
+                client.sample_heights(places, level)
+                seconds.append(time.perf_counter() - start)
+            found[f"in_{tiles}_tiles_ms"] = quantiles(seconds, 1e3)
+    return {"points": points, **found}
+
+
 def starts(repeats: int = 5) -> dict[str, Any]:
     """Seconds until a new server answers, and until `import terraloom` is done."""
     ready, imports = [], []
@@ -72,4 +92,4 @@ def starts(repeats: int = 5) -> dict[str, Any]:
 
 def measure() -> dict[str, Any]:
     """All figures of this module."""
-    return {"encoding": encoding(), "cached_tiles": cached_tiles(), "starts": starts()}
+    return {"encoding": encoding(), "cached_tiles": cached_tiles(), "heights": heights(), "starts": starts()}
