@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import re
 import runpy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from terraloom_sims.anchor import Anchor
 from terraloom_sims.course import RADIUS, RESTING, Motion, Simulation, Surface, border_anchor, kink, motion_at, roll
 
 SCRIPTS = Path(__file__).parent.parent / "sdk/sims"
+PAGE = Path(__file__).parent.parent / "docs/physics.md"
 PLACE, LEVEL = (-97.4, 32.7), 16
 """Plains of Texas, where a ball rolls gently; samples are 4 m apart."""
 PATIENCE = 60.0
@@ -122,6 +124,16 @@ def test_the_examples_run(server: str, name: str, monkeypatch: pytest.MonkeyPatc
     rest, rolled = capsys.readouterr().out.splitlines()
     assert abs(float(rest.split()[2])) < 10.0 and "mm above the sampled ground" in rest
     assert rolled.startswith("rolled 2") and "at the border" in rolled
+
+
+@pytest.mark.parametrize("title", ["Physics", "MuJoCo", "PyBullet"])
+def test_the_quickstarts_of_the_page_run(server: str, title: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if title != "Physics":
+        pytest.importorskip(title.lower(), reason=f"{title.lower()} is not installed here; the extra is `sims`")
+    section = re.split(rf"^#+ {title}$", PAGE.read_text(), flags=re.MULTILINE)[1]
+    block = re.split(r"^```(?:python)?$", section, flags=re.MULTILINE)[1]
+    exec(compile(block.replace("127.0.0.1:50051", server), str(PAGE), "exec"), {})
+    assert capsys.readouterr().out
 
 
 def test_an_anchor_lays_tiles_side_by_side_and_places_return(ground: Ground) -> None:
