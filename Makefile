@@ -4,10 +4,10 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test check bench proto
+.PHONY: help demo test check bench proto sdk-cpp
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/.server ## serve Earth, fly over the Alps, leave pictures in out/demo (installs no torch)
 	.venv/bin/terraloom demo
@@ -25,6 +25,10 @@ bench: .venv/.dev ## measure this machine; writes benchmarks/results/<machine>.j
 
 proto: .venv/.dev ## regenerate sdk/python/terraloom/v1 from proto/
 	.venv/bin/python proto/generate.py sdk/python
+
+sdk-cpp: ## build the C++ reader in build/cpp (needs cmake, protoc with its gRPC plugin, grpc++)
+	cmake -S sdk/cpp -B build/cpp
+	cmake --build build/cpp --parallel
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
