@@ -77,7 +77,8 @@ const FRAGMENT = /* glsl */ `
     #endif
 
     float lit = max(dot(normal, uTrueSun), 0.0), open = 0.6 + 0.4 * dot(normal, up);
-    vec3 light = colour * (vSunlight * lit + vSkylight * open + uNight) / 3.14159;
+    float bounced = 0.13 * max(dot(up, uTrueSun), 0.0) * (1.3 - open);
+    vec3 light = colour * (vSunlight * (lit + bounced) + vSkylight * open + uNight) / 3.14159;
 
     #ifdef SEA_SHINE
       if (water > 0.001) {

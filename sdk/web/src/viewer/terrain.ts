@@ -32,6 +32,8 @@ interface Selection {
 }
 
 const CACHE_BYTES = 500e6;
+/** As many as browsers open to a server: what waits, waits here, where the order may still change. */
+const CONNECTIONS = 6;
 
 export class Terrain {
   readonly tiles: TilesRenderer & Offered;
@@ -61,6 +63,7 @@ export class Terrain {
     this.tiles.errorTarget = 16;
     this.tiles.lruCache.maxBytesSize = CACHE_BYTES;
     this.tiles.lruCache.minBytesSize = CACHE_BYTES * 0.7;
+    this.tiles.downloadQueue.maxJobsPerOrigin = CONNECTIONS;
     this.tiles.parseQueue.maxJobs = 3;
     for (const event of ["load-model", "load-tileset", "tile-visibility-change", "needs-update", "needs-render"]) {
       this.tiles.addEventListener(event as "load-model", () => this.onChange());
