@@ -1,4 +1,4 @@
-"""Run the benchmarks and write benchmarks/results/MACHINE.json: `python -m benchmarks [generation relief serving]`."""
+"""Run the benchmarks and write benchmarks/results/MACHINE.json: `python -m benchmarks [generation glb relief serving]`."""
 
 import json
 import sys
@@ -6,9 +6,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import generation, http, machine, relief, serving
+from benchmarks import generation, glb, http, machine, relief, serving
 
-BENCHES = {"generation": generation.measure, "serving": serving.measure, "relief": relief.measure, "http": http.measure}
+BENCHES = {
+    "generation": generation.measure,
+    "glb": glb.measure,
+    "serving": serving.measure,
+    "relief": relief.measure,
+    "http": http.measure,
+}
 
 
 def main() -> None:
