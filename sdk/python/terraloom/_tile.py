@@ -37,8 +37,9 @@ def tile_id(message: pb.TileId) -> TileId:
 class Tile:
     """One tile as received; heights and errors in metres, heights above mean sea level.
 
-    `glb` is glTF 2.0 binary in the tile's own frame (X east, Y up, Z south); `transform` are the 16 numbers, row by row, that
-    `ecef_from_tile` shapes. `geometric_error` is that of 3D Tiles. `refined_level` is below `id.z` only in provisional tiles.
+    `glb` is glTF 2.0 binary in the tile's own frame (X east, Y up, Z south), in streams compressed unless asked otherwise (see
+    `ContentOptions`); `transform` are the 16 numbers, row by row, that `ecef_from_tile` shapes. `geometric_error` is that of 3D Tiles.
+    `refined_level` is below `id.z` only in provisional tiles.
     """
 
     id: TileId
