@@ -4,16 +4,20 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test check bench proto sdk-cpp
+.PHONY: help demo test test-browser check bench proto viewer browser sdk-cpp
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/.server ## serve Earth, fly over the Alps, leave pictures in out/demo (installs no torch)
 	.venv/bin/terraloom demo
 
-test: .venv/.dev tests/node_modules ## run all tests against real servers and the shipped weights
+test: .venv/.dev tests/node_modules browser ## run all tests against real servers and the shipped weights
 	.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+test-browser: .venv/.dev ## run the browser tests, the long ones and CesiumJS (npm's largest package) among them
+	@bash tests/browser/install.sh cesium
+	TERRALOOM_BROWSER=long .venv/bin/python -m pytest tests/test_browser.py $(PYTEST_ARGS)
 
 check: .venv/.dev ## lint, formatting, types
 	.venv/bin/ruff check .
@@ -25,6 +29,8 @@ bench: .venv/.dev ## measure this machine; writes benchmarks/results/<machine>.j
 
 proto: .venv/.dev ## regenerate sdk/python/terraloom/v1 from proto/
 	.venv/bin/python proto/generate.py sdk/python
+
+viewer: engines/terraloom_engines/http/viewer/index.html ## build the pages at / and /map (needs Node 20.19 or later)
 
 sdk-cpp: ## build the C++ reader in build/cpp (needs cmake, protoc with its gRPC plugin, grpc++)
 	cmake -S sdk/cpp -B build/cpp
@@ -38,10 +44,20 @@ sdk-cpp: ## build the C++ reader in build/cpp (needs cmake, protoc with its gRPC
 	@touch $@
 
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) -e '.[server,sims,dev]'
+	$(PIP) -e '.[server,sims,raster,dev]'
 	@touch $@ .venv/.server
 
 # The Khronos glTF validator; its tests are skipped, and say so, where there is no npm.
 tests/node_modules: tests/package-lock.json
 	@if command -v npm >/dev/null; then cd tests && npm ci --no-audit --no-fund --loglevel=error && touch node_modules; \
 	else echo "npm not found: the glTF validator's tests will be skipped"; fi
+
+engines/terraloom_engines/http/viewer/index.html: sdk/web/node_modules $(wildcard sdk/web/*.* sdk/web/src/* sdk/web/src/*/*)
+	cd sdk/web && npm run build --silent
+
+sdk/web/node_modules: sdk/web/package-lock.json
+	cd sdk/web && npm ci --no-audit --no-fund --loglevel=error && touch node_modules
+
+# What the browser tests need: the built pages, playwright-core and Chromium. Never fails: what is missing is said, and its tests are skipped.
+browser:
+	@bash tests/browser/install.sh

@@ -1,5 +1,7 @@
 """The wheel: what a user installs."""
 
+import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -9,13 +11,15 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LARGEST_WHEEL = 25_000_000
+HAS_NODE = shutil.which("npm") is not None
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    environment = os.environ if HAS_NODE else {**os.environ, "TERRALOOM_VIEWER": "skip"}
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment)
     (file,) = folder.glob("*.whl")
     return zipfile.ZipFile(file)
 
@@ -39,3 +43,11 @@ def test_the_wheel_holds_the_embedded_bundle(wheel: zipfile.ZipFile) -> None:
 def test_the_wheel_stays_small(wheel: zipfile.ZipFile) -> None:
     assert wheel.filename is not None
     assert Path(wheel.filename).stat().st_size <= LARGEST_WHEEL
+
+
+@pytest.mark.skipif(not HAS_NODE, reason="npm is not there to build the viewer")
+def test_the_wheel_holds_the_viewer_built(wheel: zipfile.ZipFile) -> None:
+    names = {name.removeprefix("terraloom_engines/http/viewer/") for name in wheel.namelist() if "/http/viewer/" in name}
+    assert {"index.html", "map.html"} <= names
+    assert any(name.startswith("assets/index-") for name in names)
+    assert "cdn" not in wheel.read("terraloom_engines/http/viewer/index.html").decode()
