@@ -41,7 +41,9 @@ def test_programs_read_json(client: Client) -> None:
         (["7;46"], "unknown place '7;46'"),
         (["alps", "--level", "19"], "z=19 is out of range: allowed are 0 to 18"),
         (["alps", "--surface", "roof"], "ground_or_water, ground"),
-        (["alps", "--world", "plane"], "unknown world 'plane': allowed are earth"),
+        (["alps", "--world", "mars"], "unknown world 'mars': allowed are earth"),
+        (["alps", "--world", "plane:7"], "a place on a plane is X,Y in metres, such as 1500,-200; got 'alps'"),
+        (["1e300,0", "--world", "plane:7"], "x and y of a plane lie within 5.76e+17 m"),
     ],
 )
 def test_mistakes_are_told_in_one_line(arguments: list[str], complaint: str) -> None:

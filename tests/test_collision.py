@@ -10,9 +10,10 @@ from pyproj import Geod
 
 from terraloom.errors import ResourceExhaustedError
 from terraloom_engines.collision import select_ground
-from terraloom_engines.selection import Radius, ViewState, Waypoint, extrapolate
+from terraloom_engines.selection import Radius
 from terraloom_engines.server.plans import CollisionPlan
 from terraloom_engines.tiling import TileId, tile_from_lonlat
+from terraloom_engines.viewpoint import ViewState, Waypoint, extrapolate
 
 ALPS = ViewState(7.66, 45.98, 3000.0)
 DISC = Radius(200.0, 18)
@@ -21,7 +22,7 @@ WGS84 = Geod(ellps="WGS84")
 
 def rim(view: ViewState, radius: float, count: int = 72) -> list[tuple[float, float]]:
     """Places on the ellipsoid that lie `radius` metres from below a viewpoint."""
-    places = (WGS84.fwd(view.longitude, view.latitude, 360.0 * i / count, radius) for i in range(count))
+    places = (WGS84.fwd(view.east, view.north, 360.0 * i / count, radius) for i in range(count))
     return [(longitude, latitude) for longitude, latitude, _ in places]
 
 
@@ -50,7 +51,7 @@ def test_a_moving_viewpoint_gets_its_path_in_order_of_time() -> None:
     assert seconds == sorted(seconds) and seconds[-1] == 8.0
     for time in (0.0, 1.7, 5.3, 8.0):
         there = extrapolate(moving, time)
-        for place in [(there.longitude, there.latitude), *rim(there, 150.0)]:
+        for place in [(there.east, there.north), *rim(there, 150.0)]:
             assert selected[tile_from_lonlat(18, *place)] <= time + 0.5
 
 
@@ -59,7 +60,7 @@ def test_no_tile_of_a_fast_path_is_passed_over() -> None:
     selected = select_ground(moving, Radius(60.0, 18))
     for i in range(801):
         there = extrapolate(moving, i / 100)
-        assert tile_from_lonlat(18, there.longitude, there.latitude) in selected
+        assert tile_from_lonlat(18, there.east, there.north) in selected
 
 
 def test_waypoints_lead_the_way() -> None:
@@ -88,7 +89,7 @@ def test_a_disc_of_too_many_tiles_is_refused_and_a_long_path_cut_short() -> None
 def test_grids_come_and_go_with_slack_and_two_levels_never_overlap() -> None:
     plan = CollisionPlan(ALPS, DISC)
     assert plan.needed == set(plan.tiles)
-    middle = tile_from_lonlat(18, ALPS.longitude, ALPS.latitude)
+    middle = tile_from_lonlat(18, ALPS.east, ALPS.north)
     near, far = middle.neighbour(3, 0), middle.neighbour(8, 0)  # tiles are 106 m wide here
     assert near is not None and far is not None
     held = {*plan.tiles, near, far}

@@ -64,15 +64,15 @@ def test_edges_of_decoded_neighbours_meet_in_space(
 def ecef_grid(made: TileContent) -> np.ndarray:
     """Vertices of the 65 x 65 grid as a client reads them, earth-centred earth-fixed."""
     vertices = read_glb(made.glb).positions[: 65 * 65].astype(np.float64)
-    return (vertices @ made.ecef_from_tile[:3, :3].T + made.ecef_from_tile[:3, 3]).reshape(65, 65, 3)
+    return (vertices @ made.world_from_tile[:3, :3].T + made.world_from_tile[:3, 3]).reshape(65, 65, 3)
 
 
 def test_heights_of_a_tile_bound_its_vertices(world: World) -> None:
     made = content(world, tile_from_lonlat(12, *ALPS))
     up = ecef_grid(made)
-    centre = made.ecef_from_tile[:3, 3] / np.linalg.norm(made.ecef_from_tile[:3, 3])
-    above = np.linalg.norm(up, axis=-1) - np.linalg.norm(made.ecef_from_tile[:3, 3])
-    assert centre @ made.ecef_from_tile[:3, 1] > 0.99
+    centre = made.world_from_tile[:3, 3] / np.linalg.norm(made.world_from_tile[:3, 3])
+    above = np.linalg.norm(up, axis=-1) - np.linalg.norm(made.world_from_tile[:3, 3])
+    assert centre @ made.world_from_tile[:3, 1] > 0.99
     assert made.min_height - 40 < above.min() < above.max() < made.max_height + 40
     assert 0 < made.min_height < made.max_height < 9000
 

@@ -3,9 +3,10 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from terraloom_engines.selection import Criteria, Radius, Selection, ViewState, select
+from terraloom_engines.selection import Criteria, Radius, Selection, select
 from terraloom_engines.server.coverage import drawn_tiles
 from terraloom_engines.tiling import TileId
+from terraloom_engines.viewpoint import ViewState
 
 ROOT = TileId(0, 0, 0)
 views = st.builds(ViewState, st.floats(-180.0, 180.0), st.floats(-84.0, 84.0), st.just(1000.0))

@@ -14,12 +14,15 @@ from terraloom_engines.tiling import (
     MAX_LATITUDE,
     TILE_SIZE,
     TileId,
+    WorldKind,
     latitude_from_row,
     longitude_from_column,
     tile_from_lonlat,
     tile_ground_sample_distance,
 )
 from terraloom_engines.world import World, open_world
+
+PLANET = WorldKind.PLANET
 
 PLACES = {"Alps": (7.66, 45.98), "antimeridian": (179.9999, -16.5), "equator": (-78.5, 0.0001), "Svalbard": (15.6, 78.2)}
 LEVELS = [0, 1, 3, 5, 9, 13, 16, 18]
@@ -68,8 +71,8 @@ def test_heights_are_continuous_over_the_edges_bit_for_bit(level: int, place: st
 def test_the_vertices_of_a_tile_are_sampled_within_a_millimetre(level: int, place: str) -> None:
     tile = tile_from_lonlat(level, *PLACES[place])
     mesh = build_mesh(field_of(tile, 48, rough), 128)
-    longitudes, latitudes = (axis.ravel().tolist() for axis in np.meshgrid(mesh.longitudes, mesh.latitudes))
-    heights = sample_heights(rough_grid, level, longitudes, latitudes)
+    longitudes, latitudes = (axis.ravel().tolist() for axis in np.meshgrid(mesh.east, mesh.north))
+    heights = sample_heights(rough_grid, PLANET, level, longitudes, latitudes)
     assert np.abs(heights - mesh.heights.ravel()).max() < 0.001
 
 
@@ -85,26 +88,26 @@ def test_between_vertices_the_height_is_bilinear() -> None:
 
 def test_a_height_does_not_hang_on_the_other_places_of_a_request() -> None:
     longitudes, latitudes = np.random.default_rng(3).uniform((-180.0, -85.0), (180.0, 85.0), (97, 2)).T.tolist()
-    together = sample_heights(rough_grid, 2, longitudes, latitudes)
-    alone = [sample_heights(rough_grid, 2, [east], [north])[0] for east, north in zip(longitudes, latitudes, strict=True)]
-    backwards = sample_heights(rough_grid, 2, longitudes[::-1], latitudes[::-1])
+    together = sample_heights(rough_grid, PLANET, 2, longitudes, latitudes)
+    alone = [sample_heights(rough_grid, PLANET, 2, [east], [north])[0] for east, north in zip(longitudes, latitudes, strict=True)]
+    backwards = sample_heights(rough_grid, PLANET, 2, longitudes[::-1], latitudes[::-1])
     assert np.array_equal(together, alone) and np.array_equal(together, backwards[::-1])
 
 
 def test_longitudes_wrap_and_places_past_the_rim_take_the_rims_height() -> None:
-    around = sample_heights(rough_grid, 3, [-180.0, 180.0, 540.0, -180.0 - 1e-14, 7.0, 367.0], [12.0, 12.0, 12.0, 12.0, 46.0, 46.0])
+    around = sample_heights(rough_grid, PLANET, 3, [-180.0, 180.0, 540.0, -180.0 - 1e-14, 7.0, 367.0], [12.0, 12.0, 12.0, 12.0, 46.0, 46.0])
     assert len(set(around[:4])) == 1 and around[4] == pytest.approx(around[5], abs=1e-6)
     for pole, rim in ((90.0, MAX_LATITUDE), (-90.0, -MAX_LATITUDE)):
-        polar = sample_heights(rough_grid, 3, [33.0, 33.0], [pole, rim])
+        polar = sample_heights(rough_grid, PLANET, 3, [33.0, 33.0], [pole, rim])
         assert polar[0] == polar[1]
 
 
 def test_each_tile_is_asked_for_once_and_no_places_ask_for_none() -> None:
     longitudes, latitudes = np.random.default_rng(4).uniform((7.0, 46.0), (8.0, 46.5), (1000, 2)).T.tolist()
-    parts = parts_by_tile(9, longitudes, latitudes)
+    parts = parts_by_tile(PLANET, 9, longitudes, latitudes)
     assert len({part.tile for part in parts}) == len(parts) < 10
     assert sorted(np.concatenate([part.indices for part in parts]).tolist()) == list(range(1000))
-    assert parts_by_tile(9, [], []) == [] and sample_heights(rough_grid, 9, [], []).shape == (0,)
+    assert parts_by_tile(PLANET, 9, [], []) == [] and sample_heights(rough_grid, PLANET, 9, [], []).shape == (0,)
 
 
 @pytest.mark.parametrize("place", ["Alps", "equator", "Svalbard"])
@@ -134,7 +137,7 @@ def test_the_real_world_is_continuous_over_its_edges(world: World, level: int, p
     edge = longitude_from_column(level, (tile.x + 1) * TILE_SIZE)
     latitude = latitude_from_row(level, tile.y * TILE_SIZE + 100.3)
     nudge = 1e-9
-    west_side, on, east_side = sample_heights(grids.__getitem__, level, [edge - nudge, edge, edge + nudge], [latitude] * 3)
+    west_side, on, east_side = sample_heights(grids.__getitem__, PLANET, level, [edge - nudge, edge, edge + nudge], [latitude] * 3)
     assert west_side == pytest.approx(on, abs=0.001) and east_side == pytest.approx(on, abs=0.001)
 
 
@@ -145,7 +148,7 @@ def test_stored_grids_come_back_and_other_bytes_are_data_loss(world: World) -> N
     assert made.height_grid is not None and read.height_grid is not None and (made.glb, read.glb) == (b"", b"")
     assert np.array_equal(read.height_grid.values, made.height_grid.values)
     assert (read.min_height, read.max_height, read.content_hash) == (made.min_height, made.max_height, made.content_hash)
-    assert np.array_equal(read.ecef_from_tile, ecef_from_tile(tile))
+    assert np.array_equal(read.world_from_tile, ecef_from_tile(tile))
     assert content_hash(world.identity, tile, GridOptions("ground")) != made.content_hash
     with pytest.raises(DataLossError):
         decode_content(encode_content(made)[:-4], tile, made.content_hash)

@@ -30,12 +30,12 @@ def flat(tile: TileId, height: float) -> Field:
 
 def assert_edges_agree(west: TileMesh, east: TileMesh, north: TileMesh, south: TileMesh) -> None:
     """Bit-equality of longitude (but for a whole turn), latitude, height and normal along the edges west|east and north|south."""
-    assert west.longitudes[-1] % 360.0 == east.longitudes[0] % 360.0
-    assert np.array_equal(west.latitudes, east.latitudes)
+    assert west.east[-1] % 360.0 == east.east[0] % 360.0
+    assert np.array_equal(west.north, east.north)
     assert np.array_equal(west.heights[:, -1], east.heights[:, 0])
     assert np.array_equal(west.normals[:, -1], east.normals[:, 0])
-    assert north.latitudes[-1] == south.latitudes[0]
-    assert np.array_equal(north.longitudes, south.longitudes)
+    assert north.north[-1] == south.north[0]
+    assert np.array_equal(north.east, south.east)
     assert np.array_equal(north.heights[-1], south.heights[0])
     assert np.array_equal(north.normals[-1], south.normals[0])
 
@@ -71,7 +71,7 @@ def test_vertices_of_a_coarser_grid_have_the_places_of_every_second_one_of_the_f
     """Their heights differ: each is a mean over as many pixels as there are to the next vertex."""
     coarse, middle, fine = (rough_mesh(TileId(9, 266, 181), segments) for segments in SEGMENTS)
     for one, other in ((coarse, middle), (middle, fine)):
-        assert np.array_equal(one.longitudes, other.longitudes[::2]) and np.array_equal(one.latitudes, other.latitudes[::2])
+        assert np.array_equal(one.east, other.east[::2]) and np.array_equal(one.north, other.north[::2])
     stripes = field_of(TileId(9, 266, 181), 48, lambda columns, _: 64 * (columns % 8 // 4))
     stripes.channel("land")[:] = 255
     assert [float(np.ptp(build_mesh(stripes, segments).heights)) for segments in SEGMENTS] == [0.0, 0.0, 1.0]
@@ -100,7 +100,7 @@ def test_the_sea_is_flat_and_the_ground_below_it_is_there_when_asked_for() -> No
 def test_vertices_are_where_pyproj_puts_them(level: int, place: str) -> None:
     mesh = rough_mesh(tile_from_lonlat(level, *PLACES[place]))
     to_ecef = pyproj.Transformer.from_crs("EPSG:4979", "EPSG:4978", always_xy=True)
-    longitudes, latitudes = np.meshgrid(mesh.longitudes, mesh.latitudes)
+    longitudes, latitudes = np.meshgrid(mesh.east, mesh.north)
     expected = np.stack(to_ecef.transform(longitudes, latitudes, mesh.heights), axis=-1)
     quantum = np.spacing(np.abs(mesh.positions).max())
     assert np.abs(ecef_grid(mesh) - expected).max() <= quantum + 1e-6

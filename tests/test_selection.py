@@ -9,26 +9,16 @@ from hypothesis import strategies as st
 
 from terraloom.errors import ResourceExhaustedError
 from terraloom_engines.mesh import geometric_error
-from terraloom_engines.selection import (
-    RADIUS,
-    Criteria,
-    Radius,
-    ScreenSpaceError,
-    Selection,
-    ViewState,
-    Waypoint,
-    WorkClass,
-    extrapolate,
-    select,
-)
+from terraloom_engines.selection import Criteria, Radius, ScreenSpaceError, Selection, WorkClass, select
 from terraloom_engines.tiling import TileId, ground_sample_distance, lonlat_bounds, tile_from_lonlat
+from terraloom_engines.viewpoint import RADIUS, ViewState, Waypoint, extrapolate
 
-ALPS = ViewState(longitude=10.0, latitude=46.5, height=2500.0)
+ALPS = ViewState(east=10.0, north=46.5, height=2500.0)
 GROUND = (0.0, 1000.0)
 views = st.builds(
     ViewState,
-    longitude=st.floats(-180.0, 180.0),
-    latitude=st.floats(-90.0, 90.0),
+    east=st.floats(-180.0, 180.0),
+    north=st.floats(-90.0, 90.0),
     height=st.floats(-100.0, 2e7),
     velocity=st.tuples(st.floats(-300.0, 300.0), st.floats(-300.0, 300.0), st.floats(-50.0, 50.0)),
     viewport_lines=st.integers(64, 2160),
@@ -49,7 +39,7 @@ def cartesian(longitude: float, latitude: float, height: float) -> tuple[float, 
 def sampled_distance(view: ViewState, tile: TileId, heights: tuple[float, float], steps: int = 6) -> float:
     """Distance to the nearest of a grid of points of the tile's bounding region; never below the exact distance."""
     west, south, east, north = lonlat_bounds(tile)
-    eye = cartesian(view.longitude, view.latitude, view.height)
+    eye = cartesian(view.east, view.north, view.height)
     spans = [(west, east), (south, north), heights]
     for _ in range(14):  # zoom in on the nearest point
         grids = [[a + (b - a) * i / steps for i in range(steps + 1)] for a, b in spans[:2]] + [[*spans[2], sum(spans[2]) / 2]]
@@ -118,7 +108,7 @@ def area(leaves: list[TileId]) -> float:
         ViewState(-100.0, 20.0, 9e6),
         ViewState(0.0, -85.06, 1500.0, viewport_lines=480),
     ],
-    ids=lambda view: f"{view.longitude},{view.latitude},{view.height}",
+    ids=lambda view: f"{view.east},{view.north},{view.height}",
 )
 def test_selection_is_what_the_definition_of_screen_space_error_gives(view: ViewState) -> None:
     """Without a line of sight: all that exceeds the target in sight, and nothing that does not exceed it."""
@@ -152,7 +142,7 @@ def test_the_error_of_every_leaf_in_sight_is_within_the_target(view: ViewState, 
     for leaf in select(view, Criteria(ScreenSpaceError(target), max_level=max_level), known).leaves:
         west, south, east, north = lonlat_bounds(leaf)
         corners = [cartesian(x, y, h) for x in (west, (west + east) / 2, east) for y in (south, north) for h in GROUND]
-        nearest = min(math.dist(cartesian(view.longitude, view.latitude, view.height), corner) for corner in corners)
+        nearest = min(math.dist(cartesian(view.east, view.north, view.height), corner) for corner in corners)
         error = geometric_error(leaf) * view.viewport_lines / (max(nearest, 1e-9) * 2 * math.tan(math.radians(30)))
         assert leaf.z == max_level or error <= target * (1 + 1e-6) or hidden(view, leaf, GROUND[1])
 
@@ -179,7 +169,7 @@ def test_radius_refines_exactly_the_tiles_that_touch_the_disc(longitude: float, 
     assert {leaf.z for leaf in leaves} <= set(range(level + 1))
     for bearing in range(0, 360, 15):
         later = extrapolate(ViewState(longitude, latitude, 0.0, velocity=unit(bearing)), 0.999 * radius)
-        assert tile_from_lonlat(level, later.longitude, later.latitude) in leaves
+        assert tile_from_lonlat(level, later.east, later.north) in leaves
     for leaf in leaves:
         if leaf.z == level:
             assert ground_distance(view, leaf.parent) <= radius * (1 + 1e-9)
@@ -193,9 +183,9 @@ def unit(bearing: float) -> tuple[float, float, float]:
 def ground_distance(view: ViewState, tile: TileId) -> float:
     """Metres along the sphere to the nearest place of a small tile, from above: clamped in longitude and latitude."""
     west, south, east, north = lonlat_bounds(tile)
-    longitude = min((view.longitude + turn for turn in (-360, 0, 360)), key=lambda x: abs(x - (west + east) / 2))
-    place = min(max(longitude, west), east), min(max(view.latitude, south), north)
-    chord = math.dist(cartesian(*place, 0.0), cartesian(view.longitude, view.latitude, 0.0))
+    longitude = min((view.east + turn for turn in (-360, 0, 360)), key=lambda x: abs(x - (west + east) / 2))
+    place = min(max(longitude, west), east), min(max(view.north, south), north)
+    chord = math.dist(cartesian(*place, 0.0), cartesian(view.east, view.north, 0.0))
     return 2 * RADIUS * math.asin(chord / 2 / RADIUS) * math.cos(math.radians(tile_height(tile)))
 
 
@@ -245,12 +235,12 @@ def test_culling_never_touches_what_lies_ahead(view: ViewState, heading: float, 
     """A camera selects no more than an all-round view and keeps each tile that holds a point inside its cone and before the horizon."""
     h, p = math.radians(heading), math.radians(pitch)
     looking = ViewState(
-        view.longitude,
-        view.latitude,
+        view.east,
+        view.north,
         abs(view.height) + 2000.0,
         forward=(math.sin(h) * math.cos(p), math.cos(h) * math.cos(p), math.sin(p)),
     )
-    round_about = ViewState(looking.longitude, looking.latitude, looking.height)
+    round_about = ViewState(looking.east, looking.north, looking.height)
     criteria = Criteria(max_level=12)
     seen, everything = tiles_of(select(looking, criteria, known)), tiles_of(select(round_about, criteria, known))
     assert seen <= everything
@@ -266,8 +256,8 @@ def tiles_of(selection: Selection) -> set[TileId]:
 def in_view(view: ViewState, tile: TileId) -> bool:
     """Whether a corner or the middle of the tile is within 40 degrees of the line of sight and unhidden by the sphere."""
     west, south, east, north = lonlat_bounds(tile)
-    eye = cartesian(view.longitude, view.latitude, view.height)
-    lam, phi = math.radians(view.longitude), math.radians(view.latitude)
+    eye = cartesian(view.east, view.north, view.height)
+    lam, phi = math.radians(view.east), math.radians(view.north)
     axes = (
         (-math.sin(lam), math.cos(lam), 0.0),
         (-math.sin(phi) * math.cos(lam), -math.sin(phi) * math.sin(lam), math.cos(phi)),
@@ -295,10 +285,10 @@ def test_a_moving_viewpoint_prefetches_what_it_will_need_in_order_of_time() -> N
     for tile in ahead:
         later = extrapolate(moving, tile.priority.time_to_need)
         assert tile.tile not in now
-        assert tile.tile in tiles_of(select(ViewState(later.longitude, later.latitude, later.height), criteria, known))
+        assert tile.tile in tiles_of(select(ViewState(later.east, later.north, later.height), criteria, known))
     later = extrapolate(moving, 8.0)
     everything = tiles_of(select(moving, criteria, known))
-    assert tiles_of(select(ViewState(later.longitude, later.latitude, later.height), criteria, known)) <= everything
+    assert tiles_of(select(ViewState(later.east, later.north, later.height), criteria, known)) <= everything
 
 
 def test_near_tiles_are_those_that_bring_the_error_down_to_twice_the_target() -> None:
@@ -312,8 +302,8 @@ def test_near_tiles_are_those_that_bring_the_error_down_to_twice_the_target() ->
 @given(views, st.floats(0.0, 60.0))
 def test_extrapolation_moves_by_velocity_times_time(view: ViewState, seconds: float) -> None:
     later = extrapolate(view, seconds)
-    assert -180.0 <= later.longitude <= 180.0 and -90.0 <= later.latitude <= 90.0
-    start, end = (cartesian(v.longitude, v.latitude, view.height) for v in (view, later))
+    assert -180.0 <= later.east <= 180.0 and -90.0 <= later.north <= 90.0
+    start, end = (cartesian(v.east, v.north, view.height) for v in (view, later))
     path = math.hypot(*view.velocity[:2]) * seconds
     assert math.dist(start, end) == pytest.approx(path, abs=max(1e-3 * path, 0.5))
     assert later.height == pytest.approx(view.height + view.velocity[2] * seconds)
@@ -322,8 +312,8 @@ def test_extrapolation_moves_by_velocity_times_time(view: ViewState, seconds: fl
 def test_waypoints_take_the_short_way_round_and_end_at_the_last() -> None:
     view = ViewState(179.0, 0.0, 0.0, velocity=(0.0, 99.0, 0.0), waypoints=(Waypoint(-179.0, 2.0, 100.0, 10.0),))
     half_way = extrapolate(view, 5.0)
-    assert (abs(half_way.longitude), half_way.latitude, half_way.height) == pytest.approx((180.0, 1.0, 50.0))
-    assert extrapolate(view, 60.0).longitude == -179.0
+    assert (abs(half_way.east), half_way.north, half_way.height) == pytest.approx((180.0, 1.0, 50.0))
+    assert extrapolate(view, 60.0).east == -179.0
 
 
 def test_geometric_error_is_four_ground_sample_distances_at_the_tile() -> None:

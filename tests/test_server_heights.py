@@ -112,8 +112,8 @@ def test_mistakes_are_told_in_one_line(client: Client, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_other_worlds_are_not_found_planes_among_them(server: str) -> None:
-    with connect(server, world="plane", seed=7) as stranger, pytest.raises(NotFoundError, match="earth"):
+def test_worlds_that_there_are_not_are_not_found(server: str) -> None:
+    with connect(server, world="mars", seed=7) as stranger, pytest.raises(NotFoundError, match="earth"):
         stranger.sample_heights([(1000.0, 2000.0)])
 
 

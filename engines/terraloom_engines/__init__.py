@@ -30,6 +30,8 @@ Read it top-down. Each part imports only from those above it (and from the clien
     content       what a client gets for a tile: GLB or height grid, transform, hash
     tileset       3D Tiles: bounding volumes, tilesets, placed GLBs
     store         bytes by key, checked: memory over a directory
+    viewpoint     where somebody looks from, and will in a while
+    ground        how far tiles are from a viewpoint, and whether they may be seen
     selection     a view in, the tiles it needs out
     collision     a view in, the ground that a body may touch out
     scheduler     one queue of work, ordered by time to need

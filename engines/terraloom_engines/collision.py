@@ -10,8 +10,10 @@ import math
 from collections.abc import Iterator
 
 from terraloom.errors import ResourceExhaustedError
-from terraloom_engines.selection import GroundPoint, Radius, ViewState, extrapolate
+from terraloom_engines.ground import GroundPoint
+from terraloom_engines.selection import Radius
 from terraloom_engines.tiling import TileId
+from terraloom_engines.viewpoint import ViewState, extrapolate
 
 __all__ = ["DISTANCE_MARGIN", "MOST_TILES", "select_ground"]
 

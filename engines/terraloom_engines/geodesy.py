@@ -1,4 +1,4 @@
-"""Geodesy: places on the WGS84 ellipsoid, and the frames of tiles.
+"""Geodesy: places on the WGS84 ellipsoid, and the frames of tiles there and on planes.
 
 Columns and rows of a level are computed by scalar functions of their global index, once each: numpy's vectorised functions may round
 differently by place in the array, and two tiles that share a row must not.
@@ -11,9 +11,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from terraloom_engines.tiling import TILE_SIZE, TileId, latitude_from_row, longitude_from_column
+from terraloom_engines.tiling import TILE_SIZE, TileId, WorldKind, latitude_from_row, longitude_from_column, plane_bounds
 
-__all__ = ["Column", "Row", "column_of", "ecef_from_geodetic", "ecef_from_tile", "row_of"]
+__all__ = ["Column", "Row", "column_of", "ecef_from_geodetic", "ecef_from_tile", "plane_from_tile", "row_of", "world_from_tile"]
 
 SEMI_MAJOR_AXIS = 6378137.0
 FLATTENING = 1 / 298.257223563
@@ -87,3 +87,21 @@ def ecef_from_tile(tile: TileId) -> NDArray[np.float64]:
     matrix[:3, 3] = ecef_from_geodetic(column.longitude, row.latitude, 0.0)
     matrix.flags.writeable = False
     return matrix
+
+
+@lru_cache(maxsize=1 << 12)
+def plane_from_tile(tile: TileId) -> NDArray[np.float64]:
+    """Transform of a plane's tile to x east, y north, z up, shape (4, 4), for column vectors on glTF axes; exact, read-only.
+
+    Origin: the tile's middle at height 0. X east, Y up, Z south.
+    """
+    west, south, east, north = plane_bounds(tile)
+    middle = west + (east - west) / 2, south + (north - south) / 2
+    matrix = np.array([[1.0, 0.0, 0.0, middle[0]], [0.0, 0.0, -1.0, middle[1]], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+    matrix.flags.writeable = False
+    return matrix
+
+
+def world_from_tile(tile: TileId) -> NDArray[np.float64]:
+    """Transform of a tile's frame to the coordinates of its world: `ecef_from_tile` or `plane_from_tile`."""
+    return plane_from_tile(tile) if tile.kind is WorldKind.PLANE else ecef_from_tile(tile)

@@ -11,9 +11,10 @@ from importlib.metadata import version
 from typing import Any
 
 from terraloom_engines.accessors import Geometry, MeshCompression, geometry_of
-from terraloom_engines.geodesy import ecef_from_tile
+from terraloom_engines.geodesy import world_from_tile
 from terraloom_engines.mesh import TileMesh
 from terraloom_engines.texture import Texture
+from terraloom_engines.tiling import WorldKind
 
 __all__ = ["Material", "encode_glb"]
 
@@ -39,7 +40,8 @@ class Material:
 def encode_glb(mesh: TileMesh, material: Material, copyright_notice: str, compression: MeshCompression = "none") -> bytes:
     """GLB of a tile in its own frame (X east, Y up, Z south, metres).
 
-    `asset.extras` names the tile, its heights above mean sea level and `ecefFromTile`, 16 numbers in glTF's column-major order.
+    `asset.extras` names the tile, its heights above mean sea level and `ecefFromTile`, or `planeFromTile`, 16 numbers in glTF's
+    column-major order.
     """
     geometry = geometry_of(mesh, compression, textured=material.texture is not None)
     views, buffers, binary = _buffers(geometry, material.texture)
@@ -89,11 +91,12 @@ def _buffers(geometry: Geometry, texture: Texture | None) -> tuple[list[dict[str
 
 
 def _asset(mesh: TileMesh, copyright_notice: str) -> dict[str, Any]:
+    name = "planeFromTile" if mesh.tile.kind is WorldKind.PLANE else "ecefFromTile"
     extras = {
         "tile": str(mesh.tile),
         "minHeight": mesh.min_height,
         "maxHeight": mesh.max_height,
-        "ecefFromTile": ecef_from_tile(mesh.tile).T.ravel().tolist(),
+        name: world_from_tile(mesh.tile).T.ravel().tolist(),
     }
     return {"version": "2.0", "generator": _generator(), "copyright": copyright_notice, "extras": extras}
 

@@ -5,8 +5,9 @@ four pixels round its corner, an integer in 1/256 m, and the ones on an edge com
 vertices the height is bilinear in columns and rows, weighted so that on an edge only the vertices of that edge count. So heights are
 continuous over all edges, the antimeridian's included, bit for bit.
 
-As a body in a tile's frame the grid is flat: spacings are those of the tile's middle row, and Y is the height above mean sea level. The
-ellipsoid's fall below the frame's plane, and the narrowing of the tile towards the pole, are left out (`docs/heights.md` has numbers).
+As a body in the frame of a planet's tile the grid is flat: spacings are those of the tile's middle row, and Y is the height above mean sea
+level. The ellipsoid's fall below the frame's plane, and the narrowing of the tile towards the pole, are left out (`docs/heights.md` has
+numbers).
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from terraloom_engines.field import ELEVATION_UNIT, Field
 from terraloom_engines.geodesy import row_of
 from terraloom_engines.mesh import corner_sums, surface_elevation
-from terraloom_engines.tiling import TILE_SIZE, TileId, pixel_from_lonlat
+from terraloom_engines.tiling import TILE_SIZE, TileId, WorldKind, pixel_from_place, plane_side
 
 __all__ = ["GRID_SEGMENTS", "GRID_SIDE", "HEIGHT_UNIT", "HeightGrid", "Part", "build_height_grid", "parts_by_tile", "sample_heights"]
 
@@ -58,6 +59,8 @@ class HeightGrid:
     @property
     def spacing(self) -> tuple[float, float]:
         """Metres between columns and between rows, on the tile's middle row."""
+        if self.tile.kind is WorldKind.PLANE:
+            return plane_side(self.tile.z) / GRID_SEGMENTS, plane_side(self.tile.z) / GRID_SEGMENTS
         row = row_of(self.tile.z, self.tile.y * TILE_SIZE + TILE_SIZE // 2)
         return STEP * row.east_metres, STEP * row.north_metres
 
@@ -93,30 +96,36 @@ def build_height_grid(field: Field, *, water: bool = True) -> HeightGrid:
     return HeightGrid(field.tile, sums.astype(np.int32))
 
 
-def parts_by_tile(level: int, longitudes: Sequence[float], latitudes: Sequence[float]) -> list[Part]:
-    """Places in degrees, sorted by the tile of `level` that holds them.
+def parts_by_tile(kind: WorldKind, level: int, east: Sequence[float], north: Sequence[float]) -> list[Part]:
+    """Places (degrees; metres on a plane), sorted by the tile of `level` that holds them.
 
     Longitudes are wrapped; latitudes beyond Web Mercator's 85.05 are clamped to its rim. Scalar functions project, since numpy's
     may round by place in the array, and a place's height must not hang on the others of a request.
     """
-    if not longitudes:
+    if not east:
         return []
-    places = zip(longitudes, latitudes, strict=True)
-    pixels = np.array([pixel_from_lonlat(level, longitude, latitude) for longitude, latitude in places])
-    tiles = np.minimum(pixels // TILE_SIZE, (1 << level) - 1).astype(np.int64)
+    pixels = np.array([pixel_from_place(kind, level, *place) for place in zip(east, north, strict=True)])
+    first, end = kind.rows(level)
+    tiles = np.clip(pixels // TILE_SIZE, first, end - 1)
     inside = pixels - tiles * TILE_SIZE
-    keys = tiles[:, 1] << level | tiles[:, 0]
-    order = np.argsort(keys, kind="stable")
-    starts = np.unique(keys[order], return_index=True)[1]
+    order = np.lexsort(tiles.T)
+    starts = np.flatnonzero((np.diff(tiles[order], axis=0) != 0).any(axis=1)) + 1
     return [
-        Part(TileId(level, *tiles[indices[0]].tolist()), indices, *inside[indices].T)  # one tile's places
-        for indices in np.split(order, starts[1:])
+        Part(_tile(kind, level, tiles[indices[0]]), indices, *inside[indices].T)  # one tile's places
+        for indices in np.split(order, starts)
     ]
 
 
-def sample_heights(grid_of: Callable[[TileId], HeightGrid], level: int, longitudes: Sequence[float], latitudes: Sequence[float]) -> Array:
-    """Heights in metres above mean sea level at places in degrees, from the grids of the tiles of `level`, each asked for once."""
-    heights = np.empty(len(longitudes))
-    for part in parts_by_tile(level, longitudes, latitudes):
+def _tile(kind: WorldKind, level: int, address: Array) -> TileId:
+    return TileId(level, int(address[0]), int(address[1]), kind)
+
+
+def sample_heights(
+    grid_of: Callable[[TileId], HeightGrid], kind: WorldKind, level: int, east: Sequence[float], north: Sequence[float]
+) -> Array:
+    """Heights in metres above mean sea level at places (degrees; metres on a plane), from the grids of the tiles of `level`, each asked
+    for once."""
+    heights = np.empty(len(east))
+    for part in parts_by_tile(kind, level, east, north):
         heights[part.indices] = grid_of(part.tile).sample(part.columns, part.rows)
     return heights

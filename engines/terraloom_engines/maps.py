@@ -101,7 +101,7 @@ def _bytes_of(numbers: NDArray[np.int64]) -> Picture:
 def _relief(field: Field, *, water: bool) -> Picture:
     """Hillshade of the tile inside a ring of one pixel. One exaggeration a level, so that tiles join."""
     level, first = field.tile.z, field.tile.y * TILE_SIZE
-    metres = np.array([row_ground_sample_distance(level, first + row) for row in range(TILE_SIZE)])[:, None]
+    metres = np.array([row_ground_sample_distance(level, first + row, field.tile.kind) for row in range(TILE_SIZE)])[:, None]
     exaggeration = max(1.0, ground_sample_distance(level, 0.0) / TRUE_TO_SCALE) ** 0.4
     light = hillshade(surface_elevation(field, water=water) * ELEVATION_UNIT, metres, Sun(), exaggeration)
     return np.clip(light * 255, 0, 255).astype(np.uint8)

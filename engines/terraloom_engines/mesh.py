@@ -1,11 +1,11 @@
-"""Meshes: the grid of vertices that a tile's rasters become, on the WGS84 ellipsoid.
+"""Meshes: the grid of vertices that a tile's rasters become, on the WGS84 ellipsoid or on a plane.
 
 A vertex sits on a pixel corner, every 256/segments pixels. Its height is the mean of the square of pixels centred on it, an exact
 quotient of integers; its normal comes from central differences of those heights. Both read a ring of neighbours out of the halo, and
-longitude, latitude and metres per pixel belong to a column or row of the level, not of a tile. So two tiles of a level
-have the same longitude, latitude, height and normal, bit for bit, at every vertex of the edge between them.
+place and metres per pixel belong to a column or row of the level, not of a tile. So two tiles of a level
+have the same place, height and normal, bit for bit, at every vertex of the edge between them.
 
-Heights above mean sea level are taken as heights above the ellipsoid (no geoid).
+Heights above mean sea level are taken as heights above the ellipsoid (no geoid). Planes are flat.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from terraloom.errors import InvalidArgumentError
 from terraloom_engines.field import ELEVATION_UNIT, LAND_FULL, Field
 from terraloom_engines.geodesy import ECCENTRICITY_SQUARED, Column, Row, column_of, ecef_from_tile, row_of
-from terraloom_engines.tiling import TILE_SIZE, TileId, tile_ground_sample_distance
+from terraloom_engines.tiling import TILE_SIZE, TileId, WorldKind, plane_bounds, tile_ground_sample_distance
 
 __all__ = ["SEGMENTS", "TileMesh", "build_mesh", "corner_sums", "geometric_error", "mesh_halo", "rim", "surface_elevation", "triangles"]
 
@@ -35,16 +35,17 @@ Array = NDArray[np.float64]
 class TileMesh:
     """One tile's vertices, in double precision, and in its own frame.
 
-    Grids have `segments` + 1 rows southward and columns eastward. `longitudes` (columns) and `latitudes` (rows) are degrees, `heights`
-    (rows, columns) metres above mean sea level, `normals` (rows, columns, 3) unit vectors east, north, up at the vertex itself.
-    `positions` (n, 3) and `tile_normals` (n, 3) are float32 in the tile's frame (X east, Y up, Z south, metres; see `ecef_from_tile`):
+    Grids have `segments` + 1 rows southward and columns eastward. `east` (columns) and `north` (rows) are longitudes and latitudes in
+    degrees, or x and y in metres on a plane, `heights` (rows, columns) metres above mean sea level, `normals` (rows, columns, 3) unit
+    vectors east, north, up at the vertex itself.
+    `positions` (n, 3) and `tile_normals` (n, 3) are float32 in the tile's frame (X east, Y up, Z south, metres; see `world_from_tile`):
     rows of the grid first, then the skirt: the rim clockwise from the north-west, lowered. `triangles(segments)` indexes both.
     """
 
     tile: TileId
     segments: int
-    longitudes: Array
-    latitudes: Array
+    east: Array
+    north: Array
     heights: Array
     normals: Array
     positions: NDArray[np.float32]
@@ -75,10 +76,11 @@ def mesh_halo(segments: int) -> int:
 def surface_elevation(field: Field, *, water: bool = True) -> NDArray[np.int32]:
     """The surface that is meant, in `ELEVATION_UNIT`s, shape (row, column), halo included.
 
-    With `water`, what a vehicle meets: the ground where land prevails, the sea (0) elsewhere; without, the ground with the sea floor.
+    With `water`, what a vehicle meets: the ground where land prevails, the water's surface elsewhere; without, the ground with the floor of
+    sea and lakes.
     """
     elevation = field.channel("elevation")
-    return np.where(2 * field.channel("land") > LAND_FULL, elevation, np.int32(0)) if water else elevation
+    return np.where(2 * field.channel("land") > LAND_FULL, elevation, field.channel("water")) if water else elevation
 
 
 def corner_sums(surface: NDArray[np.int32], step: int) -> NDArray[np.int64]:
@@ -103,21 +105,53 @@ def build_mesh(field: Field, segments: int = 64, *, water: bool = True) -> TileM
     tile, step = field.tile, TILE_SIZE // segments
     sums = corner_sums(surface_elevation(field.crop(mesh_halo(segments)), water=water), step)
     ring = sums.astype(np.float64) * (ELEVATION_UNIT / (step * step))
+    return _plane_mesh(tile, ring) if tile.kind is WorldKind.PLANE else _planet_mesh(tile, ring)
+
+
+def _planet_mesh(tile: TileId, ring: Array) -> TileMesh:
+    """The mesh on the ellipsoid of the heights inside `ring`."""
+    segments = len(ring) - 3
+    step = TILE_SIZE // segments
     columns = [column_of(tile.z, tile.x * TILE_SIZE + step * index) for index in range(segments + 1)]
     rows = [row_of(tile.z, tile.y * TILE_SIZE + step * index) for index in range(segments + 1)]
-    heights, normals = ring[1:-1, 1:-1], _normals(ring, rows, step)
+    spacings = [np.array([step * getattr(row, name) for row in rows])[:, None] for name in ("east_metres", "north_metres")]
+    heights, normals = ring[1:-1, 1:-1], _normals(ring, *spacings)
     ecef, up, ecef_normals = _ecef_vertices(columns, rows, heights, normals)
     edge, depth = rim(segments), SKIRT_DEPTH * tile_ground_sample_distance(tile)
     frame = ecef_from_tile(tile)
     return TileMesh(
         tile=tile,
         segments=segments,
-        longitudes=np.array([column.longitude for column in columns]),
-        latitudes=np.array([row.latitude for row in rows]),
+        east=np.array([column.longitude for column in columns]),
+        north=np.array([row.latitude for row in rows]),
         heights=heights,
         normals=normals,
         positions=_rotated(np.concatenate([ecef, ecef[edge] - depth * up[edge]]) - frame[:3, 3], frame),
         tile_normals=_rotated(np.concatenate([ecef_normals, ecef_normals[edge]]), frame),
+    )
+
+
+def _plane_mesh(tile: TileId, ring: Array) -> TileMesh:
+    """The mesh on a plane of the heights inside `ring`."""
+    segments = len(ring) - 3
+    west, _, east, north = plane_bounds(tile)
+    spacing = (east - west) / segments
+    heights, normals = ring[1:-1, 1:-1], _normals(ring, np.array(spacing), np.array(spacing))
+    along = spacing * np.arange(segments + 1.0)
+    middle = (east - west) / 2
+    grid = np.stack(np.broadcast_arrays(along - middle, heights, (along - middle)[:, None]), axis=-1).reshape(-1, 3)
+    turned = np.stack([normals[..., 0], normals[..., 2], -normals[..., 1]], axis=-1).reshape(-1, 3)
+    edge = rim(segments)
+    skirt = grid[edge] - (0.0, SKIRT_DEPTH * tile_ground_sample_distance(tile), 0.0)
+    return TileMesh(
+        tile=tile,
+        segments=segments,
+        east=west + along,
+        north=north - along,
+        heights=heights,
+        normals=normals,
+        positions=np.concatenate([grid, skirt]).astype(np.float32),
+        tile_normals=np.concatenate([turned, turned[edge]]).astype(np.float32),
     )
 
 
@@ -144,12 +178,10 @@ def rim(segments: int) -> NDArray[np.int64]:
     return np.concatenate([index[0, :-1], index[:-1, -1], index[-1, :0:-1], index[:0:-1, 0]])
 
 
-def _normals(ring: Array, rows: list[Row], step: int) -> Array:
-    """Unit normals (east, north, up) of the grid inside `ring`, by central differences."""
-    east = np.array([2 * step * row.east_metres for row in rows])[:, None]
-    north = np.array([2 * step * row.north_metres for row in rows])[:, None]
-    slope_east = (ring[1:-1, 2:] - ring[1:-1, :-2]) / east
-    slope_north = (ring[:-2, 1:-1] - ring[2:, 1:-1]) / north
+def _normals(ring: Array, east: Array, north: Array) -> Array:
+    """Unit normals (east, north, up) of the grid inside `ring`, by central differences over metres from vertex to vertex."""
+    slope_east = (ring[1:-1, 2:] - ring[1:-1, :-2]) / (2 * east)
+    slope_north = (ring[:-2, 1:-1] - ring[2:, 1:-1]) / (2 * north)
     up: Array = 1 / np.sqrt(1 + slope_east * slope_east + slope_north * slope_north)
     return np.stack([-slope_east * up, -slope_north * up, up], axis=-1)
 

@@ -181,7 +181,12 @@ def tile_from_place(kind: WorldKind, level: int, east: float, north: float) -> T
     return TileId(level, math.floor(column / TILE_SIZE), math.floor(row / TILE_SIZE), kind)
 
 
+def plane_side(level: int) -> float:
+    """Metres along the side of a plane's tile."""
+    return TILE_SIZE * PLANE_METRES / (1 << level)
+
+
 def plane_bounds(tile: TileId) -> tuple[float, float, float, float]:
     """West, south, east, north of a plane's tile in metres, exact."""
-    side = TILE_SIZE * PLANE_METRES / (1 << tile.z)
+    side = plane_side(tile.z)
     return tile.x * side, -(tile.y + 1) * side, (tile.x + 1) * side, -tile.y * side

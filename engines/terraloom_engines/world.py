@@ -22,7 +22,7 @@ from terraloom_engines.imagery import ImageryStage
 from terraloom_engines.lifting import LiftingStage
 from terraloom_engines.networks import Networks
 from terraloom_engines.runtimes.onnx_cpu import OnnxCpuRuntime
-from terraloom_engines.tiling import MAX_LEVEL, TileId
+from terraloom_engines.tiling import MAX_LEVEL, TileId, WorldKind
 
 NETWORKS_BUNDLE = "earth"
 """The embedded bundle whose networks all worlds share."""
@@ -140,7 +140,12 @@ class World:
         return self._cascade.halo
 
     def field(self, tile: TileId, cancelled: Callable[[], bool] = never) -> Field:
-        """The stored rasters of a tile with their halo. Raises CancelledError when `cancelled()` turns true between levels."""
+        """The stored rasters of a tile with their halo.
+
+        Raises CancelledError when `cancelled()` turns true between levels, InvalidArgumentError for an address of another kind of world.
+        """
+        if tile.kind is not self.kind:
+            raise InvalidArgumentError(f"tile {tile} is on a {tile.kind.name.lower()}, {self.name} is a {self.kind.name.lower()}")
         with self._networks.lock:
             return self._cascade.field(tile, cancelled)
 
@@ -162,6 +167,7 @@ class Scheme:
 
     form: str
     open: Callable[[Bundle, str], Base]
+    kind: WorldKind = WorldKind.PLANET
 
     def canonical(self, argument: str) -> str:
         """The one spelling of an argument. Raises InvalidArgumentError for one that is none."""
@@ -174,7 +180,7 @@ class Scheme:
 
 SCHEMES: dict[str, Scheme] = {
     "earth": Scheme("earth", lambda bundle, _: EarthBase(bundle.folder)),
-    "plane": Scheme("plane:SEED", lambda _, seed: PlaneBase(int(seed))),
+    "plane": Scheme("plane:SEED", lambda _, seed: PlaneBase(int(seed)), WorldKind.PLANE),
 }
 """Kinds of worlds by the part of their names before the colon."""
 
@@ -196,6 +202,11 @@ def world_name(name: str) -> str:
         raise NotFoundError(f"unknown world {name!r}: allowed are {', '.join(scheme.form for scheme in SCHEMES.values())}")
     argument = SCHEMES[kind].canonical(argument)
     return f"{kind}:{argument}" if argument else kind
+
+
+def world_kind(name: str) -> WorldKind:
+    """How the world of that name is addressed, known without opening it. Raises what `world_name` does."""
+    return SCHEMES[world_name(name).partition(":")[0]].kind
 
 
 def check_seed(seed: int) -> int:

@@ -9,7 +9,9 @@ from terraloom_engines.cli.output import AsJson, print_json
 
 
 def command(
-    where: Annotated[list[str], typer.Argument(help="names, or LONGITUDE,LATITUDE (after `--` when one starts with a minus)")],
+    where: Annotated[
+        list[str], typer.Argument(help="names, LONGITUDE,LATITUDE or, on a plane, X,Y in metres (after `--` when one starts with a minus)")
+    ],
     level: Annotated[int | None, typer.Option(min=0, help="level of the tiles; default: the world's finest")] = None,
     surface: Annotated[str, typer.Option(help="ground_or_water, what a vehicle meets; or ground, sea floor included")] = "ground_or_water",
     as_json: AsJson = False,
@@ -22,12 +24,13 @@ def command(
 
     from terraloom_engines.content import GridOptions
     from terraloom_engines.heights import HeightGrid, build_height_grid, sample_heights
-    from terraloom_engines.render.places import parse_place
+    from terraloom_engines.render.places import parse_spot
     from terraloom_engines.store import open_store
-    from terraloom_engines.tiling import TileId
-    from terraloom_engines.world import open_world
+    from terraloom_engines.tiling import TileId, WorldKind
+    from terraloom_engines.world import open_world, world_kind
 
-    places = [parse_place(text) for text in where]
+    kind = world_kind(world)
+    spots = [parse_spot(text, kind) for text in where]
     water = GridOptions(surface).surface == "ground_or_water"  # type: ignore[arg-type]  # it checks the value
     opened = open_world(world, seed, store=open_store(store))
     finest = opened.max_level if level is None else level
@@ -36,12 +39,11 @@ def command(
         return build_height_grid(opened.field(tile), water=water)
 
     with Console(stderr=True).status(f"generating level {finest}"):
-        longitudes, latitudes = [place.longitude for place in places], [place.latitude for place in places]
-        heights = sample_heights(grid, finest, longitudes, latitudes).tolist()
+        heights = sample_heights(grid, kind, finest, [spot.east for spot in spots], [spot.north for spot in spots]).tolist()
     if as_json:
-        found = zip(longitudes, latitudes, heights, strict=True)
-        points = [{"longitude": longitude, "latitude": latitude, "height": height} for longitude, latitude, height in found]
+        points = [{**spot.coordinates(), "height": height} for spot, height in zip(spots, heights, strict=True)]
         print_json({"world": world, "seed": seed, "level": finest, "surface": surface, "points": points})
     else:
-        for place, height in zip(places, heights, strict=True):
-            print(f"{place.longitude:11.6f} {place.latitude:10.6f} {height:10.2f} m")
+        digits = (11, 6) if kind is WorldKind.PLANET else (14, 2)
+        for spot, height in zip(spots, heights, strict=True):
+            print(f"{spot.east:{digits[0]}.{digits[1]}f} {spot.north:{digits[0] - 1}.{digits[1]}f} {height:10.2f} m")

@@ -49,8 +49,10 @@ def _mosaic(world: "World", frame: "Frame") -> "Mosaic":
 
 
 def command(
-    where: Annotated[str, typer.Argument(help="a name, or LONGITUDE,LATITUDE (after `--` when it starts with a minus)")],
-    level: Annotated[int, typer.Option(min=0, help="level; a pixel is 157 km / 2^level at the equator")] = 11,
+    where: Annotated[
+        str, typer.Argument(help="a name, LONGITUDE,LATITUDE or, on a plane, X,Y in metres (after `--` when it starts with a minus)")
+    ],
+    level: Annotated[int, typer.Option(min=0, help="level; a pixel is 157 km / 2^level at the equator, 131 km / 2^level on planes")] = 11,
     size: Annotated[str, typer.Option(help="pixels: a side, or WIDTHxHEIGHT")] = "768",
     style: Annotated[str, typer.Option(help="colour, hillshade, or both side by side")] = "both",
     output: Annotated[Path | None, typer.Option("--output", "-o", dir_okay=False, help="default: PLACE-LEVEL.png")] = None,
@@ -62,22 +64,22 @@ def command(
     """Draw a place from above: imagery, relief under a north-western sun, or both."""
     from terraloom_engines.cli.output import writing
     from terraloom_engines.render.overhead import Frame, picture
-    from terraloom_engines.render.places import parse_place
+    from terraloom_engines.render.places import parse_spot
     from terraloom_engines.store import open_store
-    from terraloom_engines.world import open_world
+    from terraloom_engines.world import open_world, world_kind
 
     if style not in ("colour", "hillshade", "both"):
         raise InvalidArgumentError(f"style={style!r} is not allowed: choose one of colour, hillshade, both")
-    place = parse_place(where)
-    frame = Frame(place.longitude, place.latitude, level, *parse_size(size))
+    spot = parse_spot(where, world_kind(world))
+    frame = Frame(spot.east, spot.north, level, *parse_size(size), spot.kind)
     opened = open_world(world, seed, store=open_store(store))
-    file = output or Path(f"{place.name}-{level}.png")
+    file = output or Path(f"{spot.name}-{level}.png")
     rasters = _mosaic(opened, frame)
     with writing(file):
         picture(rasters, style).save(file)  # type: ignore[arg-type]  # checked above
     low, high, metres = float(rasters.heights.min()), float(rasters.heights.max()), float(rasters.metres.mean())
     if as_json:
-        facts = {"file": file, "longitude": place.longitude, "latitude": place.latitude, "level": level}
+        facts = {"file": file, **spot.coordinates(), "level": level}
         print_json(facts | {"metres_per_pixel": metres, "min_height": low, "max_height": high})
     else:
-        print(f"{file}: {place.longitude:g} E {place.latitude:g} N, {metres:,.3g} m per pixel, heights {low:,.0f} to {high:,.0f} m")
+        print(f"{file}: {spot}, {metres:,.3g} m per pixel, heights {low:,.0f} to {high:,.0f} m")

@@ -83,7 +83,7 @@ async def heights(request: Request) -> Response:
     level = whole_number("level", query["level"]) if "level" in query else served.world.max_level
     count_in_range("level", level, 0, served.world.max_level)
     surface = GridOptions(query.get("surface", "ground_or_water"))  # type: ignore[arg-type]  # it checks
-    sampling = Sampling(places["lon"], places["lat"], level, surface)
+    sampling = Sampling(served.world.kind, places["lon"], places["lat"], level, surface)
     with face.admission(), served.in_use():
         found = await unless_disconnected(request, sampled_heights(served.contents, sampling, waited_for(level)))
     points = [

@@ -8,14 +8,14 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from terraloom.errors import NotFoundError
+from terraloom.errors import NotFoundError, UnimplementedError
 from terraloom_engines.content import BoundsOptions, content_hash
 from terraloom_engines.http.face import Face, face_of
 from terraloom_engines.http.parameters import SHAPING, content_options, tile_of
 from terraloom_engines.http.replies import is_fresh, json_reply, reply, version_of
 from terraloom_engines.server.worlds import ServedWorld
 from terraloom_engines.tileset import Links, georeferenced_glb, is_subtree_root, subtree_levels, tileset
-from terraloom_engines.tiling import TileId
+from terraloom_engines.tiling import TileId, WorldKind
 from terraloom_engines.world import World
 
 __all__ = ["glb", "root_tileset", "subtree_tileset"]
@@ -52,7 +52,7 @@ async def glb(request: Request) -> Response:
     if is_fresh(request, etag):
         return reply(request, None, GLB_TYPE, etag, identity)
     content = await face.obtain(request, served, tile, options)
-    return reply(request, georeferenced_glb(content.glb, content.ecef_from_tile), GLB_TYPE, etag, identity)
+    return reply(request, georeferenced_glb(content.glb, content.world_from_tile), GLB_TYPE, etag, identity)
 
 
 def _root_levels(last: int) -> list[int]:
@@ -60,6 +60,10 @@ def _root_levels(last: int) -> list[int]:
 
 
 async def _tileset(request: Request, face: Face, served: ServedWorld, root: TileId, base: str) -> Response:
+    if served.world.kind is not WorldKind.PLANET:
+        raise UnimplementedError(
+            f"{served.world.name} is an unbounded plane, which a tileset cannot describe: ask for its tiles by address"
+        )
     world, options = served.world, BoundsOptions(subtree_levels(root, served.world.max_level))
     query = _query(world, request.query_params)
 

@@ -12,7 +12,7 @@ from terraloom_engines.field import ELEVATION_UNIT, Field
 from terraloom_engines.mesh import surface_elevation
 from terraloom_engines.shading import Sun, hillshade
 from terraloom_engines.texture import surface_colour
-from terraloom_engines.tiling import TILE_SIZE, TileId, pixel_from_lonlat, row_ground_sample_distance
+from terraloom_engines.tiling import TILE_SIZE, TileId, WorldKind, pixel_from_place, row_ground_sample_distance
 
 __all__ = ["Frame", "Mosaic", "Style", "mosaic", "picture"]
 
@@ -23,18 +23,19 @@ HILLSHADE_GSD = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a picture from above shows: `width` x `height` pixels of `level` round a place in degrees."""
+    """What a picture from above shows: `width` x `height` pixels of `level` round a place (degrees, or metres on a plane)."""
 
-    longitude: float
-    latitude: float
+    east: float
+    north: float
     level: int
     width: int = 768
     height: int = 768
+    kind: WorldKind = WorldKind.PLANET
 
     @property
     def origin(self) -> tuple[int, int]:
         """Global pixel (column, row) of the top left; the column may lie beyond the antimeridian, the row beyond the square."""
-        column, row = pixel_from_lonlat(self.level, self.longitude, self.latitude)
+        column, row = pixel_from_place(self.kind, self.level, self.east, self.north)
         return round(column) - self.width // 2, round(row) - self.height // 2
 
     def tiles(self, ring: int = 0) -> list[tuple[TileId, int, int]]:
@@ -42,10 +43,13 @@ class Frame:
 
         A tile that the picture passes twice, at coarse levels, comes twice.
         """
-        (left, top), last = self.origin, (1 << self.level) - 1
-        first, final = max((top - ring) // TILE_SIZE, 0), min((top + self.height + ring - 1) // TILE_SIZE, last)
+        left, top = self.origin
+        begin, end = self.kind.rows(self.level)
+        first, last = max((top - ring) // TILE_SIZE, begin), min((top + self.height + ring - 1) // TILE_SIZE, end - 1)
         columns = range((left - ring) // TILE_SIZE, (left + self.width + ring - 1) // TILE_SIZE + 1)
-        return [(TileId(self.level, x & last, y), x * TILE_SIZE, y * TILE_SIZE) for y in range(first, final + 1) for x in columns]
+        around = end if self.kind is WorldKind.PLANET else 0
+        places = [(x % around if around else x, x, y) for y in range(first, last + 1) for x in columns]
+        return [(TileId(self.level, own, y, self.kind), x * TILE_SIZE, y * TILE_SIZE) for own, x, y in places]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,9 @@ def mosaic(frame: Frame, field: Callable[[TileId], Field]) -> Mosaic:
         here, there = _overlap(row - top + 1, frame.height + 2), _overlap(column - left + 1, frame.width + 2)
         colour[here[0], there[0]] = surface_colour(raster)[here[1], there[1]]
         heights[here[0], there[0]] = surface_elevation(raster)[here[1], there[1]] * ELEVATION_UNIT
-    rows = np.clip(np.arange(top - 1, top + frame.height + 1), 0, (TILE_SIZE << level) - 1) - (top - 1)
-    metres = [row_ground_sample_distance(level, row) for row in range(top, top + frame.height)]
+    begin, end = (edge * TILE_SIZE for edge in frame.kind.rows(level))
+    rows = np.clip(np.arange(top - 1, top + frame.height + 1), begin, end - 1) - (top - 1)
+    metres = [row_ground_sample_distance(level, row, frame.kind) for row in range(top, top + frame.height)]
     return Mosaic(colour[rows], heights[rows], np.array(metres)[:, None])
 
 

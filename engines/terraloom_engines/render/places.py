@@ -1,10 +1,11 @@
-"""Places on Earth by name, for pictures and flights."""
+"""Places by name or by numbers, for pictures and flights."""
 
 from dataclasses import dataclass
 
 from terraloom.errors import InvalidArgumentError, NotFoundError
+from terraloom_engines.tiling import PLANE_REACH, WorldKind
 
-__all__ = ["PLACES", "Place", "parse_place"]
+__all__ = ["PLACES", "Place", "Spot", "parse_place", "parse_spot"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +53,38 @@ def parse_place(text: str) -> Place:
     if not (-180.0 <= longitude <= 180.0 and -90.0 <= latitude <= 90.0):
         raise InvalidArgumentError(f"place {text}: longitude goes from -180 to 180, latitude from -90 to 90")
     return Place(f"{longitude:g}_{latitude:g}", longitude, latitude)
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A point on the ground of any world: its name, and longitude and latitude in degrees, or x and y in metres on a plane."""
+
+    name: str
+    east: float
+    north: float
+    kind: WorldKind
+
+    def coordinates(self) -> dict[str, float]:
+        """The point by the names of its coordinates."""
+        names = ("x", "y") if self.kind is WorldKind.PLANE else ("longitude", "latitude")
+        return dict(zip(names, (self.east, self.north), strict=True))
+
+    def __str__(self) -> str:
+        return f"x {self.east:g} y {self.north:g} m" if self.kind is WorldKind.PLANE else f"{self.east:g} E {self.north:g} N"
+
+
+def parse_spot(text: str, kind: WorldKind) -> Spot:
+    """A place of a kind of world: `parse_place` on planets, "X,Y" in metres on planes.
+
+    Raises NotFoundError for an unknown name, InvalidArgumentError for numbers that are none or out of range.
+    """
+    if kind is WorldKind.PLANET:
+        place = parse_place(text)
+        return Spot(place.name, place.longitude, place.latitude, kind)
+    try:
+        x, y = map(float, text.split(","))
+    except ValueError:
+        raise InvalidArgumentError(f"a place on a plane is X,Y in metres, such as 1500,-200; got {text!r}") from None
+    if not (abs(x) < PLANE_REACH and abs(y) < PLANE_REACH):
+        raise InvalidArgumentError(f"place {text}: x and y of a plane lie within {PLANE_REACH:.3g} m of its origin")
+    return Spot(f"{x:g}_{y:g}", x, y, kind)

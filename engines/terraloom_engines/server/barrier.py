@@ -7,12 +7,14 @@ from collections.abc import Coroutine, Iterable
 from terraloom.errors import FailedPreconditionError
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom_engines.content import ContentOptions, GridOptions
-from terraloom_engines.selection import Criteria, Priority, ViewState, WorkClass
+from terraloom_engines.selection import Criteria, Priority, WorkClass
 from terraloom_engines.server.checks import count_in_range, in_range
 from terraloom_engines.server.contents import ContentKey, Contents
 from terraloom_engines.server.plans import make_plan
+from terraloom_engines.server.requests import PLANE_LIMIT
 from terraloom_engines.server.session import Session
-from terraloom_engines.tiling import TileId, tile_from_lonlat
+from terraloom_engines.tiling import TileId, WorldKind, tile_from_lonlat, tile_from_place
+from terraloom_engines.viewpoint import ViewState
 
 MOST_TILES = 4096
 """Tiles of one barrier."""
@@ -75,11 +77,26 @@ class Barrier:
         return pb.BarrierResponse(complete=self.complete, tiles=len(self.ready), world_hash=digest.digest() if self.complete else b"")
 
 
-def region_tiles(region: pb.Rectangle, level: int) -> list[TileId]:
-    """All tiles of a level that touch a rectangle in degrees; west > east crosses the antimeridian.
+def region_tiles(region: pb.Rectangle, level: int, kind: WorldKind) -> list[TileId]:
+    """All tiles of a level that touch a rectangle: in degrees, where west > east crosses the antimeridian, or in metres on a plane.
 
     Raises InvalidArgumentError for a rectangle that is none, or one of more than `MOST_TILES` tiles.
     """
+    return _plane_tiles(region, level) if kind is WorldKind.PLANE else _planet_tiles(region, level)
+
+
+def _plane_tiles(region: pb.Rectangle, level: int) -> list[TileId]:
+    for side in ("west", "south"):
+        in_range(f"region.{side}", getattr(region, side), -PLANE_LIMIT, PLANE_LIMIT)
+    in_range("region.east", region.east, region.west, PLANE_LIMIT)
+    in_range("region.north", region.north, region.south, PLANE_LIMIT)
+    first = tile_from_place(WorldKind.PLANE, level, region.west, region.north)
+    last = tile_from_place(WorldKind.PLANE, level, region.east, region.south)
+    count_in_range("region (its tiles)", (last.x - first.x + 1) * (last.y - first.y + 1), 1, MOST_TILES)
+    return [TileId(level, x, y, WorldKind.PLANE) for y in range(first.y, last.y + 1) for x in range(first.x, last.x + 1)]
+
+
+def _planet_tiles(region: pb.Rectangle, level: int) -> list[TileId]:
     for side, limit in (("west", 180.0), ("east", 180.0), ("south", 90.0), ("north", 90.0)):
         in_range(f"region.{side}", getattr(region, side), -limit, limit)
     in_range("region.north", region.north, region.south, 90.0)

@@ -30,5 +30,5 @@ def drawn_tiles(selected: Iterable[SelectedTile], holds: Callable[[TileId], bool
             return below, sum(4.0 ** (tile.z - old.z) for old in below) == 1.0
         return parts, False
 
-    roots = [tile for tile in visible if tile.z == 0 or tile.parent not in visible]
+    roots = [tile for tile in visible if not tile.has_parent or tile.parent not in visible]
     return {tile for root in roots for tile in cover(root, drawn_above=False)[0]}

@@ -5,9 +5,11 @@ from typing import Protocol
 
 from terraloom_engines.collision import DISTANCE_MARGIN, select_ground
 from terraloom_engines.content import ContentOptions, GridOptions
-from terraloom_engines.selection import Criteria, GroundPoint, HeightRange, Priority, Radius, ViewState, WorkClass, select
+from terraloom_engines.ground import GroundPoint
+from terraloom_engines.selection import Criteria, HeightRange, Priority, Radius, WorkClass, select
 from terraloom_engines.server.coverage import drawn_tiles
 from terraloom_engines.tiling import TileId
+from terraloom_engines.viewpoint import ViewState
 
 PICTURES = frozenset({WorkClass.NEAR, WorkClass.FAR, WorkClass.PREFETCH})
 """Classes of work for the eye: what a session carries that names none."""
@@ -59,7 +61,7 @@ class PicturePlan:
 
     def may_follow(self, tile: TileId, held: Collection[TileId]) -> bool:
         """Parents come before children."""
-        return tile.z == 0 or tile.parent in held or tile.parent not in self.tiles
+        return not tile.has_parent or tile.parent in held or tile.parent not in self.tiles
 
     def shown(self, held: Collection[TileId], former: Collection[TileId]) -> set[TileId]:
         """What was covered stays covered."""

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from terraloom.errors import InvalidArgumentError, TerraloomError, status_name
 from terraloom.v1 import terraloom_pb2 as pb
-from terraloom_engines.content import COPYRIGHT_NOTICE, ContentOptions, Surface, TileContent
+from terraloom_engines.content import ContentOptions, Surface, TileContent
 from terraloom_engines.heights import HEIGHT_UNIT, HeightGrid
 from terraloom_engines.selection import Criteria, Radius
-from terraloom_engines.tiling import TileId
+from terraloom_engines.tiling import TileId, WorldKind
 from terraloom_engines.world import World
 
 
@@ -25,13 +25,14 @@ def tile(content: TileContent) -> pb.Tile:
     """A tile's content; what belongs to a stream is left out."""
     message = pb.Tile(
         id=tile_id(content.tile),
-        ecef_from_tile=content.ecef_from_tile.ravel().tolist(),
         min_height=content.min_height,
         max_height=content.max_height,
         geometric_error=content.geometric_error,
         content_hash=content.content_hash,
         refined_level=content.tile.z,
     )
+    transform = message.plane_from_tile if content.tile.kind is WorldKind.PLANE else message.ecef_from_tile
+    transform.extend(content.world_from_tile.ravel().tolist())
     if content.height_grid is None:
         message.glb = content.glb
     else:
@@ -59,11 +60,12 @@ def world_info(world: World) -> pb.WorldInfo:
     """What clients may know of a world."""
     return pb.WorldInfo(
         id=pb.WorldId(name=world.name, seed=world.seed),
-        kind=pb.WORLD_KIND_PLANET,
-        title=world.name.capitalize(),
-        attribution=COPYRIGHT_NOTICE,
+        kind=pb.WorldKind.ValueType(world.kind),
+        title=world.title,
+        attribution=world.attribution,
         base_level=world.base_level,
         max_level=world.max_level,
+        min_level=world.min_level,
         identity=bytes.fromhex(world.identity),
     )
 

@@ -1,18 +1,19 @@
 """Messages of the wire become checked values. Everything here raises InvalidArgumentError or FailedPreconditionError with one line."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import get_args
 
 from terraloom.errors import FailedPreconditionError, InvalidArgumentError
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom_engines.content import ContentOptions, GridOptions, Surface
-from terraloom_engines.selection import Criteria, Radius, ScreenSpaceError, ViewState, Waypoint, WorkClass
+from terraloom_engines.selection import Criteria, Radius, ScreenSpaceError, WorkClass
 from terraloom_engines.server.checks import count_in_range, finite, in_range, one_of
 from terraloom_engines.server.credit import Credit
 from terraloom_engines.server.plans import COLLISION, PICTURES, collision_disc
-from terraloom_engines.tiling import TileId
+from terraloom_engines.tiling import PLANE_REACH, TileId, WorldKind
+from terraloom_engines.viewpoint import ViewState, Waypoint
 from terraloom_engines.world import World
 
 HEIGHT_LIMITS = (-12_000.0, 1e8)
@@ -23,6 +24,8 @@ MOST_WAYPOINTS = 64
 MOST_HELD_TILES = 65_536
 MOST_POINTS = 10_000
 """Points of one SampleHeights; to find their tiles takes 1 ms a thousand of the event loop."""
+PLANE_LIMIT = PLANE_REACH / 2
+"""Metres from a plane's origin, of a viewpoint: it sees as far again."""
 DEFAULT_VIEW = ViewState(0.0, 0.0, 0.0)
 
 
@@ -40,10 +43,11 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Places whose heights are asked for: degrees, and the level and surface that they are read from."""
+    """Places whose heights are asked for (degrees, or metres on a plane), and the level and surface that they are read from."""
 
-    longitudes: list[float] = field(repr=False)
-    latitudes: list[float] = field(repr=False)
+    kind: WorldKind
+    east: list[float] = field(repr=False)
+    north: list[float] = field(repr=False)
     level: int
     options: GridOptions
 
@@ -77,8 +81,8 @@ def opening(message: pb.OpenSessionRequest, world: World) -> Opening:
 
 def tile_id(message: pb.TileId, world: World) -> TileId:
     """An address within the world."""
-    count_in_range("id.z", message.z, 0, world.max_level)
-    return TileId(message.z, message.x, message.y)
+    count_in_range("id.z", message.z, world.min_level, world.max_level)
+    return world.tile(message.z, message.x, message.y)
 
 
 def classes(priorities: Iterable[int]) -> frozenset[WorkClass]:
@@ -117,18 +121,18 @@ def selection(message: pb.Selection, world: World, carried: frozenset[WorkClass]
 def criteria(message: pb.Selection, world: World) -> Criteria:
     """What is asked for, with defaults filled in."""
     finest = message.max_level if message.HasField("max_level") else world.max_level
-    count_in_range("selection.max_level", finest, 0, world.max_level)
-    count_in_range("selection.min_level", message.min_level, 0, finest)
+    count_in_range("selection.max_level", finest, world.min_level, world.max_level)
+    coarsest = max(count_in_range("selection.min_level", message.min_level, 0, finest), world.min_level)
     by: ScreenSpaceError | Radius
     if message.WhichOneof("by") == "radius":
         in_range("selection.radius.radius", message.radius.radius, 0.0, 2.1e7)
-        by = Radius(message.radius.radius, count_in_range("selection.radius.level", message.radius.level, message.min_level, finest))
+        by = Radius(message.radius.radius, count_in_range("selection.radius.level", message.radius.level, coarsest, finest))
     else:
         default = ScreenSpaceError().target_pixels
         by = ScreenSpaceError(
             in_range("selection.screen_space_error.target_pixels", message.screen_space_error.target_pixels or default, 1, 1024)
         )
-    return Criteria(by, message.min_level, finest)
+    return Criteria(by, coarsest, finest)
 
 
 def content_options(message: pb.ContentOptions) -> ContentOptions:
@@ -167,41 +171,43 @@ def surface(name: str, value: int) -> Surface:
 
 
 def sampling(message: pb.SampleHeightsRequest, world: World) -> Sampling:
-    """Places on a planet whose heights are asked for."""
-    longitudes, latitudes = list(message.east), list(message.north)
-    count_in_range("east (its points)", len(longitudes), 0, MOST_POINTS)
-    if len(latitudes) != len(longitudes):
-        text = f"north has {len(latitudes)} values and east {len(longitudes)}: every point needs one of each"
-        raise InvalidArgumentError(text, field="north", allowed=(str(len(longitudes)),))
-    for i, longitude in enumerate(longitudes):
-        if not math.isfinite(longitude):
-            finite(f"east[{i}]", longitude)
-    for i, latitude in enumerate(latitudes):
-        if not -90.0 <= latitude <= 90.0:
-            in_range(f"north[{i}]", latitude, -90.0, 90.0)
+    """Places whose heights are asked for."""
+    east, north = list(message.east), list(message.north)
+    count_in_range("east (its points)", len(east), 0, MOST_POINTS)
+    if len(north) != len(east):
+        text = f"north has {len(north)} values and east {len(east)}: every point needs one of each"
+        raise InvalidArgumentError(text, field="north", allowed=(str(len(east)),))
+    plane = world.kind is WorldKind.PLANE
+    limits = {"east": (east, PLANE_LIMIT if plane else math.inf), "north": (north, PLANE_LIMIT if plane else 90.0)}
+    for name, (values, limit) in limits.items():
+        for i, value in enumerate(values):
+            if not -limit <= value <= limit or math.isinf(value):
+                finite(f"{name}[{i}]", value) if math.isinf(limit) else in_range(f"{name}[{i}]", value, -limit, limit)
     level = message.level if message.HasField("level") else world.max_level
-    count_in_range("level", level, 0, world.max_level)
-    return Sampling(longitudes, latitudes, level, GridOptions(surface("surface", message.surface)))
+    count_in_range("level", level, world.min_level, world.max_level)
+    return Sampling(world.kind, east, north, level, GridOptions(surface("surface", message.surface)))
 
 
-def view_state(message: pb.View) -> ViewState:
-    """A viewpoint over a planet, with defaults filled in."""
-    longitude, latitude, height = _geodetic("view", message)
+def view_state(message: pb.View, world: World) -> ViewState:
+    """A viewpoint in a world, with defaults filled in."""
+    place = _plane if world.kind is WorldKind.PLANE else _geodetic
+    east, north, height = place("view", message)
     velocity = message.velocity
     speeds = [(axis, getattr(velocity, axis)) for axis in "xyz"]
-    east, north, up = (in_range(f"view.velocity.{axis}", speed, -SPEED_LIMIT, SPEED_LIMIT) for axis, speed in speeds)
+    eastward, northward, up = (in_range(f"view.velocity.{axis}", speed, -SPEED_LIMIT, SPEED_LIMIT) for axis, speed in speeds)
     default = DEFAULT_VIEW
     fov = message.vertical_field_of_view_degrees or default.vertical_field_of_view
     return ViewState(
-        longitude,
-        latitude,
+        east,
+        north,
         height,
-        (east, north, up),
+        (eastward, northward, up),
         _forward(message),
         in_range("view.vertical_field_of_view_degrees", fov, 1.0, 170.0),
         in_range("view.aspect_ratio", message.aspect_ratio or default.aspect_ratio, 0.05, 20.0),
         count_in_range("view.viewport_lines", message.viewport_lines or default.viewport_lines, 1, 65_536),
-        _waypoints(message.waypoints),
+        _waypoints(message.waypoints, place),
+        world.kind,
     )
 
 
@@ -213,6 +219,17 @@ def _geodetic(where: str, message: pb.View | pb.Waypoint) -> tuple[float, float,
         (finite(f"{where}.geodetic.longitude_degrees", place.longitude_degrees) + 180.0) % 360.0 - 180.0,
         in_range(f"{where}.geodetic.latitude_degrees", place.latitude_degrees, -90.0, 90.0),
         in_range(f"{where}.geodetic.height", place.height, *HEIGHT_LIMITS),
+    )
+
+
+def _plane(where: str, message: pb.View | pb.Waypoint) -> tuple[float, float, float]:
+    if message.WhichOneof("position") != "plane":
+        raise InvalidArgumentError(f"{where}.plane is missing: the world is a plane", field=f"{where}.plane")
+    place = message.plane
+    return (
+        in_range(f"{where}.plane.x", place.x, -PLANE_LIMIT, PLANE_LIMIT),
+        in_range(f"{where}.plane.y", place.y, -PLANE_LIMIT, PLANE_LIMIT),
+        in_range(f"{where}.plane.z", place.z, *HEIGHT_LIMITS),
     )
 
 
@@ -234,7 +251,9 @@ def _forward(message: pb.View) -> tuple[float, float, float] | None:
     return None
 
 
-def _waypoints(messages: Iterable[pb.Waypoint]) -> tuple[Waypoint, ...]:
+def _waypoints(
+    messages: Iterable[pb.Waypoint], place: Callable[[str, pb.View | pb.Waypoint], tuple[float, float, float]]
+) -> tuple[Waypoint, ...]:
     waypoints: list[Waypoint] = []
     for i, message in enumerate(messages):
         count_in_range("view.waypoints", i + 1, 0, MOST_WAYPOINTS)
@@ -242,5 +261,5 @@ def _waypoints(messages: Iterable[pb.Waypoint]) -> tuple[Waypoint, ...]:
         earliest = waypoints[-1].seconds if waypoints else 0.0
         if not earliest < message.seconds_ahead < math.inf:
             raise InvalidArgumentError(f"{where}.seconds_ahead = {message.seconds_ahead} must be more than {earliest} s", field=where)
-        waypoints.append(Waypoint(*_geodetic(where, message), message.seconds_ahead))
+        waypoints.append(Waypoint(*place(where, message), message.seconds_ahead))
     return tuple(waypoints)

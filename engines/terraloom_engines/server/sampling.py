@@ -22,9 +22,9 @@ async def sampled_heights(contents: Contents, sampling: Sampling, priority: Prio
 
     Raises InvalidArgumentError for places in more than `MOST_TILES` tiles, and what generation raises.
     """
-    parts = parts_by_tile(sampling.level, sampling.longitudes, sampling.latitudes)
+    parts = parts_by_tile(sampling.kind, sampling.level, sampling.east, sampling.north)
     count_in_range(f"east (its tiles of level {sampling.level})", len(parts), 0, MOST_TILES)
-    heights = np.empty(len(sampling.longitudes))
+    heights = np.empty(len(sampling.east))
     room = asyncio.Semaphore(AT_ONCE)
 
     async def fill(part: Part) -> None:

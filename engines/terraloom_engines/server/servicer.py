@@ -83,7 +83,7 @@ class Servicer(TerraloomServicer):
     def _apply(self, session: Session, message: pb.ClientMessage) -> None:
         match message.WhichOneof("message"):
             case "view":
-                session.look(message.view.sequence, requests.view_state(message.view))
+                session.look(message.view.sequence, requests.view_state(message.view, session.world))
             case "ack":
                 session.acknowledge(message.ack.deliveries)
             case "selection":
@@ -101,7 +101,7 @@ class Servicer(TerraloomServicer):
         requests.check_version(request)
         served = await self._served(request.world)
         opening = requests.opening(request, served.world)
-        view = requests.view_state(request.view) if request.HasField("view") else None
+        view = requests.view_state(request.view, served.world) if request.HasField("view") else None
         session = self._sessions.open(served, opening)
         if view is not None:
             session.look(request.view.sequence, view)
@@ -159,7 +159,7 @@ class Servicer(TerraloomServicer):
             runtime=world.runtime_identity,
             content=replies.content_options(ContentOptions()),
             credit=Credit().message(),
-            selection=replies.selection(Criteria(max_level=world.max_level)),
+            selection=replies.selection(Criteria(min_level=world.min_level, max_level=world.max_level)),
             max_message_bytes=MESSAGE_BYTES,
             max_sample_points=requests.MOST_POINTS,
         )
@@ -178,10 +178,10 @@ class Servicer(TerraloomServicer):
             barrier, options = Barrier(served.contents), requests.content_options(request.content)
             match request.WhichOneof("where"):
                 case "region":
-                    level = count_in_range("level", request.level, 0, served.world.max_level)
-                    return await within(deadline, barrier, barrier.region(region_tiles(request.region, level), options))
+                    level = count_in_range("level", request.level, served.world.min_level, served.world.max_level)
+                    return await within(deadline, barrier, barrier.region(region_tiles(request.region, level, served.world.kind), options))
                 case "view":
-                    view, criteria = requests.view_state(request.view), requests.criteria(request.selection, served.world)
+                    view, criteria = requests.view_state(request.view, served.world), requests.criteria(request.selection, served.world)
                     return await within(deadline, barrier, barrier.view(view, criteria, options))
         raise InvalidArgumentError("barrier names no region, view or session_id", field="region")
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 from terraloom.errors import FailedPreconditionError, InvalidArgumentError, TerraloomError, UnavailableError
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom_engines.content import GridOptions, TileContent
-from terraloom_engines.selection import Criteria, Priority, ViewState, WorkClass
+from terraloom_engines.selection import Criteria, Priority, WorkClass
 from terraloom_engines.server import replies
 from terraloom_engines.server.contents import ContentKey, Contents, Found
 from terraloom_engines.server.credit import Credit, CreditWindow, Numbers
@@ -25,6 +25,7 @@ from terraloom_engines.server.plans import COLLISION, Plan, make_plan
 from terraloom_engines.server.requests import Opening
 from terraloom_engines.server.retries import Retries
 from terraloom_engines.tiling import TileId
+from terraloom_engines.viewpoint import ViewState
 
 WINDOW = 24
 """Tiles that a session asks for ahead of what it has sent."""

@@ -230,6 +230,7 @@ class WorldInfo(_message.Message):
     BASE_LEVEL_FIELD_NUMBER: _builtins.int
     MAX_LEVEL_FIELD_NUMBER: _builtins.int
     IDENTITY_FIELD_NUMBER: _builtins.int
+    MIN_LEVEL_FIELD_NUMBER: _builtins.int
     kind: Global___WorldKind.ValueType
     title: _builtins.str
     attribution: _builtins.str
@@ -237,9 +238,11 @@ class WorldInfo(_message.Message):
     base_level: _builtins.int
     """level of the base raster; levels below are generated"""
     max_level: _builtins.int
-    """finest level; levels 0 to max_level all answer"""
+    """finest level; levels min_level to max_level all answer"""
     identity: _builtins.bytes
     """hash of bundle, world, seed and runtime: equal identities generate equal tiles, bit for bit"""
+    min_level: _builtins.int
+    """coarsest level: 0 on planets"""
     @_builtins.property
     def id(self) -> Global___WorldId: ...
     def __init__(
@@ -252,10 +255,11 @@ class WorldInfo(_message.Message):
         base_level: _builtins.int = ...,
         max_level: _builtins.int = ...,
         identity: _builtins.bytes = ...,
+        min_level: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "base_level", b"base_level", "id", b"id", "identity", b"identity", "kind", b"kind", "max_level", b"max_level", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "base_level", b"base_level", "id", b"id", "identity", b"identity", "kind", b"kind", "max_level", b"max_level", "min_level", b"min_level", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
