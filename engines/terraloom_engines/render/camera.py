@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["HD", "SAMPLES", "Eye", "Lens"]
+__all__ = ["HD", "SAMPLES", "Eye", "Lens", "Rays"]
 
 Array = NDArray[np.float32]
 
@@ -26,29 +26,54 @@ class Eye:
 
 
 @dataclass(frozen=True, slots=True)
+class Rays:
+    """Lines of sight of all samples, one axis, row by row from the top left.
+
+    `azimuth` is radians to the right of the heading, -pi to pi; `slope` the tangent of the angle above the horizontal.
+    """
+
+    azimuth: Array
+    slope: Array
+
+    @property
+    def elevation(self) -> Array:
+        """Radians above the horizontal."""
+        return np.arctan(self.slope)
+
+    @property
+    def lies_all_round(self) -> bool:
+        """Whether straight up or straight down is in the picture."""
+        return float(np.ptp(self.azimuth)) > math.pi
+
+
+@dataclass(frozen=True, slots=True)
 class Lens:
-    """Size of the picture in pixels and its vertical field of view in degrees at no pitch."""
+    """Size of the picture in pixels and its vertical field of view in degrees; a pinhole."""
 
     width: int = 1280
     height: int = 720
     vertical_field_of_view: float = 40.0
 
-    def columns(self) -> Array:
-        """Tangent right of the line of sight of every sample column."""
-        half = math.tan(math.radians(self.vertical_field_of_view / 2)) * self.width / self.height
-        count = self.width * SAMPLES
-        return ((np.arange(count) + 0.5) / count * 2 - 1).astype(np.float32) * np.float32(half)
-
-    def rows(self, pitch: float) -> Array:
-        """Tangent above the horizon, along the line of sight, of every sample row, from the bottom up."""
-        half = math.tan(math.radians(self.vertical_field_of_view / 2))
-        count = self.height * SAMPLES
-        return (math.tan(math.radians(pitch)) + ((np.arange(count) + 0.5) / count * 2 - 1) * half).astype(np.float32)
+    @property
+    def half_height(self) -> float:
+        """Tangent of half the vertical field of view."""
+        return math.tan(math.radians(self.vertical_field_of_view / 2))
 
     @property
     def texels(self) -> float:
         """Pixels to a radian in the middle of the picture."""
-        return self.height / (2 * math.tan(math.radians(self.vertical_field_of_view / 2)))
+        return self.height / (2 * self.half_height)
+
+    def rays(self, pitch: float) -> Rays:
+        """Lines of sight of an eye that looks `pitch` degrees up."""
+        columns, rows = self.width * SAMPLES, self.height * SAMPLES
+        right = ((np.arange(columns) + 0.5) / columns * 2 - 1) * self.half_height * self.width / self.height
+        up = (1 - (np.arange(rows) + 0.5) / rows * 2)[:, None] * self.half_height
+        sine, cosine = math.sin(math.radians(pitch)), math.cos(math.radians(pitch))
+        forward, rise = cosine - up * sine, sine + up * cosine
+        across = np.maximum(np.hypot(right, forward), 1e-6)
+        azimuth = np.arctan2(np.broadcast_to(right, across.shape), np.broadcast_to(forward, across.shape))
+        return Rays(azimuth.astype(np.float32).ravel(), (rise / across).astype(np.float32).ravel())
 
 
 HD = Lens()

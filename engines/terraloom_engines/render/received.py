@@ -22,11 +22,16 @@ SEGMENTS = 128
 
 @dataclass(frozen=True, slots=True)
 class TileSurface:
-    """One tile's vertices and picture: `heights` (129, 129) metres, `colour` (256, 256, 3) sRGB; rows southward, columns eastward."""
+    """One tile's vertices and picture: `heights` in metres, `colour` (256, 256, 3) sRGB; rows southward, columns eastward.
+
+    Vertices lie on pixel corners from edge to edge: (129, 129) of a received tile, (257, 257) of a field. `water` (256, 256) says what
+    is water; a received tile does not tell, so there it is what lies at the height of the sea.
+    """
 
     tile: TileId
     heights: NDArray[np.float32]
     colour: NDArray[np.uint8]
+    water: NDArray[np.bool_] | None = None
 
 
 def read_surface(tile: Tile) -> TileSurface:
