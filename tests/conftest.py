@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from terraloom import Client, connect
-from terraloom.testing import run_server
+from terraloom.testing import ServerAddress, run_server
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """Address of a server of the embedded world that nobody may stop."""
-    with run_server() as address:
+def server() -> Iterator[ServerAddress]:
+    """Address of a server of the embedded world that nobody may stop; its `http` is that of the HTTP face."""
+    with run_server(http=True) as address:
         yield address
 
 

@@ -38,6 +38,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     server        the gRPC face
     http          the HTTP face
     render        pictures of places, from above and obliquely
+    export        regions as files for other tools
     cli           the commands
     training      what makes the weights
 """

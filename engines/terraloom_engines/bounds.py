@@ -9,6 +9,7 @@ ground sample distances of their own tile below its rim. A pixel of level z with
 since a rim at level l has sunk by at most 4 g(z) - 4 g(l), and its skirt by 8 g(l) more.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,16 +50,27 @@ class HeightBounds:
         return float(self.low[depth][row, column]), float(self.high[depth][row, column])
 
 
-def height_bounds(field: Field, levels: int) -> HeightBounds:
-    """Bounds of a field's tile and its descendants, `levels` levels in all; the field needs a halo of `MARGIN` pixels."""
-    lowest, highest = _pixel_bounds(field.crop(MARGIN))
-    low, high = [], []
-    for depth in range(levels):
-        margin = max(MARGIN >> depth, 1)
-        cut = slice(MARGIN - margin, MARGIN + TILE_SIZE + margin)
-        low.append(-_block_maxima(-lowest[cut, cut], depth, margin) - DRIFT * _greatest_gsd(field.tile) / 2**depth)
-        high.append(_block_maxima(highest[cut, cut], depth, margin))
-    return HeightBounds(field.tile, tuple(low), tuple(high))
+def height_bounds(tile: TileId, levels: int, field_of: Callable[[TileId], Field], depth: int = 0) -> HeightBounds:
+    """Bounds of `tile` and its descendants, `levels` levels in all, from the rasters of its descendants `depth` levels below.
+
+    Coarse pixels bound little: where rasters are cheap, as in a base, several of a finer level bound more than one. Fields need a halo
+    of `MARGIN` pixels.
+    """
+    side, known = 1 << depth, range(max(levels - depth, 1))
+    lowest = [np.empty((side << below, side << below)) for below in known]
+    highest = [np.empty_like(array) for array in lowest]
+    for row in range(side):
+        for column in range(side):
+            source = TileId(tile.z + depth, (tile.x << depth) + column, (tile.y << depth) + row, tile.kind)
+            low, high = _pixel_bounds(field_of(source).crop(MARGIN))
+            for below in known:
+                here = np.s_[row << below : row + 1 << below, column << below : column + 1 << below]
+                lowest[below][here], highest[below][here] = -_block_maxima(-low, below), _block_maxima(high, below)
+    for _ in range(depth):
+        lowest.insert(0, -_halved_maxima(-lowest[0]))
+        highest.insert(0, _halved_maxima(highest[0]))
+    hangs = [DRIFT * _greatest_gsd(tile) / 2**level * (2 if level < depth else 1) for level in range(levels)]
+    return HeightBounds(tile, tuple(low - hang for low, hang in zip(lowest, hangs, strict=False)), tuple(highest[:levels]))
 
 
 def encode_bounds(bounds: HeightBounds) -> bytes:
@@ -82,21 +94,28 @@ def decode_bounds(data: bytes, tile: TileId) -> HeightBounds:
 
 
 def _pixel_bounds(field: Field) -> tuple[Array, Array]:
-    """Lowest and highest surface, in metres, of everything below each pixel."""
+    """Lowest and highest surface, in metres, of everything below each pixel; water is as low as its skirt takes it below the formula's."""
     ground = field.channel("elevation") * ELEVATION_UNIT
     land, drift = field.channel("land"), DRIFT * _greatest_gsd(field.tile)
     pure = np.full(land.shape, field.tile.z >= COAST_LEVEL)
     water, dry = pure & (land == 0), pure & (land == LAND_FULL)
-    low = np.where(dry, ground - drift, np.minimum(ground - drift, 0.0))
-    high = np.where(dry, ground + drift, np.maximum(ground + drift, 0.0))
-    return np.where(water, 0.0, low), np.where(water, 0.0, high)
+    surface = field.channel("water") * ELEVATION_UNIT
+    low = np.where(dry, ground - drift, np.minimum(ground, surface) - drift)
+    high = np.where(dry, ground + drift, np.maximum(ground + drift, surface))
+    return np.where(water, surface - drift, low), np.where(water, surface, high)
 
 
-def _block_maxima(values: Array, depth: int, margin: int) -> Array:
-    """Maxima over the 2^depth x 2^depth blocks of a tile, each with `margin` pixels of its neighbours."""
-    side = TILE_SIZE >> depth
-    windows = np.lib.stride_tricks.sliding_window_view(values, (side + 2 * margin, side + 2 * margin))
+def _block_maxima(values: Array, below: int) -> Array:
+    """Maxima over the 2^below x 2^below blocks of a tile with a margin, each with the margin that the vertices of its tile read."""
+    side, margin = TILE_SIZE >> below, max(MARGIN >> below, 1)
+    cut = slice(MARGIN - margin, MARGIN + TILE_SIZE + margin)
+    windows = np.lib.stride_tricks.sliding_window_view(values[cut, cut], (side + 2 * margin, side + 2 * margin))
     maxima: Array = windows[::side, ::side].max(axis=(2, 3))
+    return maxima
+
+
+def _halved_maxima(values: Array) -> Array:
+    maxima: Array = values.reshape(len(values) // 2, 2, -1, 2).max(axis=(1, 3))
     return maxima
 
 

@@ -84,9 +84,10 @@ class GridOptions:
 
 @dataclass(frozen=True, slots=True)
 class BoundsOptions:
-    """Height bounds of a tile and its descendants, `levels` levels in all."""
+    """Height bounds of a tile and its descendants, `levels` levels in all, from the rasters `depth` levels below it."""
 
     levels: int = 3
+    depth: int = 0
 
 
 Options: TypeAlias = ContentOptions | GridOptions | BoundsOptions | MapOptions
@@ -134,7 +135,7 @@ def build_content(world: World, tile: TileId, options: Options, cancelled: Calla
         raise CancelledError(f"tile {tile} is no longer wanted")
     digest = content_hash(world.identity, tile, options)
     if isinstance(options, BoundsOptions):
-        return _bounds_content(height_bounds(raster, options.levels), digest)
+        return _bounds_content(height_bounds(tile, options.levels, world.field, options.depth), digest)
     water = options.surface == "ground_or_water"
     if isinstance(options, MapOptions):
         surface = surface_elevation(raster.crop(0), water=water)

@@ -21,11 +21,23 @@ from terraloom_engines.bounds import HeightBounds
 from terraloom_engines.mesh import geometric_error
 from terraloom_engines.tiling import TileId, lonlat_bounds
 
-__all__ = ["SUBTREE_LEVELS", "Links", "bounding_region", "georeferenced_glb", "is_subtree_root", "subtree_levels", "tileset"]
+__all__ = [
+    "SUBTREE_LEVELS",
+    "Links",
+    "bounding_region",
+    "depth_of_rasters",
+    "georeferenced_glb",
+    "is_subtree_root",
+    "subtree_levels",
+    "tileset",
+]
 
 SUBTREE_LEVELS = 3
 """Levels of tiles that one tileset names. Measured from four heights over the Alps: 2, 3 and 4 levels took 201, 145 and 117 tilesets
 (9, 6 and 5 in a row) of 0.7, 1.9 and 4.6 kB for one view of 380 tiles."""
+
+ROOT_DEPTH = 2
+"""Levels below the root whose 16 rasters, stored ones, bound the first levels of the world."""
 
 Y_UP_FROM_Z_UP = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 """Takes earth-centred axes to glTF's; clients of 3D Tiles turn them back."""
@@ -49,6 +61,11 @@ def is_subtree_root(tile: TileId, max_level: int) -> bool:
 def subtree_levels(tile: TileId, max_level: int) -> int:
     """Levels of the tileset that starts at `tile`."""
     return SUBTREE_LEVELS if tile.z else min(SUBTREE_LEVELS + (max_level + 1) % SUBTREE_LEVELS, max_level + 1)
+
+
+def depth_of_rasters(tile: TileId) -> int:
+    """Levels below the root of a tileset whose rasters bound its heights: the world's own pixels are too coarse for its first levels."""
+    return ROOT_DEPTH if tile.z == 0 else 0
 
 
 def bounding_region(tile: TileId, heights: tuple[float, float]) -> list[float]:

@@ -14,7 +14,7 @@ from terraloom_engines.http.face import Face, face_of
 from terraloom_engines.http.parameters import SHAPING, content_options, tile_of
 from terraloom_engines.http.replies import is_fresh, json_reply, reply, version_of
 from terraloom_engines.server.worlds import ServedWorld
-from terraloom_engines.tileset import Links, georeferenced_glb, is_subtree_root, subtree_levels, tileset
+from terraloom_engines.tileset import Links, depth_of_rasters, georeferenced_glb, is_subtree_root, subtree_levels, tileset
 from terraloom_engines.tiling import TileId, WorldKind
 from terraloom_engines.world import World
 
@@ -64,7 +64,7 @@ async def _tileset(request: Request, face: Face, served: ServedWorld, root: Tile
         raise UnimplementedError(
             f"{served.world.name} is an unbounded plane, which a tileset cannot describe: ask for its tiles by address"
         )
-    world, options = served.world, BoundsOptions(subtree_levels(root, served.world.max_level))
+    world, options = served.world, BoundsOptions(subtree_levels(root, served.world.max_level), depth_of_rasters(root))
     query = _query(world, request.query_params)
 
     async def make() -> dict[str, Any]:
