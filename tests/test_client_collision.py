@@ -137,7 +137,7 @@ def test_a_heightfield_is_the_grid_in_the_axes_of_physics_engines(ground: dict[T
     assert np.abs(field.heights[::-1] + 1000.0 - tile.heights).max() < 0.001
     for row, column in ((0, 0), (0, 128), (128, 0), (50, 30)):
         x, y = column * field.spacing[0], row * field.spacing[1]
-        in_field = field.ecef_from_field @ (x, y, float(field.heights[row, column]), 1.0)
+        in_field = field.world_from_field @ (x, y, float(field.heights[row, column]), 1.0)
         there = (tile.origin[0] + x, tile.heights[128 - row, column], tile.origin[1] + (128 - row) * tile.spacing[1], 1.0)
         assert np.abs(in_field - tile.ecef_from_tile @ there).max() < 0.001
         assert (field.origin[0] + x, field.origin[1] + y) == pytest.approx((there[0], -there[2]))

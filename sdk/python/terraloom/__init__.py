@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from terraloom._heights import Heightfield, HeightGrid, HeightTile
     from terraloom._options import ContentOptions, Credit, Radius, Reconnect, ScreenSpaceError, StreamOptions
     from terraloom._tile import Disconnected, Event, Failed, Reconnected, Removed, Tile, TileId, VisibleChange
-    from terraloom._view import Camera, View, Waypoint
+    from terraloom._view import Camera, PlaneView, PlaneWaypoint, View, Waypoint
 
 _MODULE_OF = {
     "AsyncClient": "_async_client",
@@ -45,6 +45,8 @@ _MODULE_OF = {
     "HeightTile": "_heights",
     "Heightfield": "_heights",
     "Mesh": "_glb",
+    "PlaneView": "_view",
+    "PlaneWaypoint": "_view",
     "Radius": "_options",
     "Reconnect": "_options",
     "Reconnected": "_tile",
@@ -79,6 +81,8 @@ __all__ = [
     "HeightTile",
     "Heightfield",
     "Mesh",
+    "PlaneView",
+    "PlaneWaypoint",
     "Radius",
     "Reconnect",
     "Reconnected",

@@ -17,7 +17,7 @@ from terraloom._options import ContentOptions, StreamOptions, Surface
 from terraloom._status import MissingMethodError, translated_errors
 from terraloom._tile import Tile, TileId, tile_from_message
 from terraloom._versions import client_name, missing_method, require_protocol
-from terraloom._view import View
+from terraloom._view import AnyView
 from terraloom.errors import DeadlineExceededError, UnavailableError
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom.v1.terraloom_pb2_grpc import TerraloomStub
@@ -124,7 +124,9 @@ class AsyncClient:
         surface: Surface = "ground_or_water",
         timeout: float | None = None,
     ) -> "NDArray[np.float64]":
-        """Heights in metres above mean sea level, shape (n,), of `points` (longitude, latitude) in degrees, shape (n, 2).
+        """Heights in metres above mean sea level, shape (n,), of `points`, shape (n, 2).
+
+        Points are (longitude, latitude) in degrees, or (x, y) in metres on a plane.
 
         They are those of the world's tiles of `level` (None: its finest), generated if need be: at the samples of a tile's height grid
         they equal it, between them they are bilinear. Raises `InvalidArgumentError` for another shape, for what is not a place, and
@@ -155,7 +157,7 @@ class AsyncClient:
         return heights, ecef_from_geodetic(places[:, 0], places[:, 1], heights)
 
     async def barrier(
-        self, where: Region | View | str, options: StreamOptions = StreamOptions(), deadline: float = 0.0, timeout: float | None = None
+        self, where: Region | AnyView | str, options: StreamOptions = StreamOptions(), deadline: float = 0.0, timeout: float | None = None
     ) -> pb.BarrierResponse:
         """Wait until all tiles of a region are generated, or all that `options` select from a view, or a session (its id) from its newest.
 
@@ -166,13 +168,13 @@ class AsyncClient:
             request = barrier_message(where, options, self._world, deadline)
         return await self._answer("Barrier", self._stub.Barrier(request, timeout=timeout))
 
-    def stream(self, view: View, options: StreamOptions = StreamOptions()) -> AsyncStream:
+    def stream(self, view: AnyView, options: StreamOptions = StreamOptions()) -> AsyncStream:
         """A stream of what a viewpoint needs, from `view` on; enter it to start."""
         with encoded(options):
             opening = options.message(self._world, client_name())
         return AsyncStream(self._stub, self.target, opening, view, options.reconnect)
 
-    def collision_stream(self, view: View, options: CollisionOptions = CollisionOptions()) -> AsyncCollisionStream:
+    def collision_stream(self, view: AnyView, options: CollisionOptions = CollisionOptions()) -> AsyncCollisionStream:
         """A stream of the ground near a viewpoint, from `view` on, on a connection of its own; enter it to start."""
         with encoded(options):
             opening = options.message(self._world, client_name())

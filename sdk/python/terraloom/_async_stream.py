@@ -15,7 +15,7 @@ from terraloom._retry import Retry, is_worth_a_retry
 from terraloom._status import MissingMethodError, error_from_detail, translated_errors
 from terraloom._tile import Disconnected, Failed, Notice, Reconnected, Removed, Tile, TileId, VisibleChange, tile_from_message, tile_id
 from terraloom._versions import missing_method, require_protocol
-from terraloom._view import View
+from terraloom._view import AnyView
 from terraloom.errors import DeadlineExceededError, FailedPreconditionError, TerraloomError, UnavailableError
 from terraloom.v1 import terraloom_pb2 as pb
 
@@ -63,7 +63,7 @@ class AsyncTileStream(ABC, Generic[TileT]):
     """Of the tiles that this stream delivers."""
 
     def __init__(
-        self, stub: "TerraloomAsyncStub", target: str, opening: pb.OpenSessionRequest, view: View, reconnect: Reconnect | None
+        self, stub: "TerraloomAsyncStub", target: str, opening: pb.OpenSessionRequest, view: AnyView, reconnect: Reconnect | None
     ) -> None:
         self.counters = Counters()
         self.session = pb.SessionOpened()
@@ -118,7 +118,7 @@ class AsyncTileStream(ABC, Generic[TileT]):
         """Whether `visible` is all that the newest view asks for."""
         return self._complete_sequence == self._sequence
 
-    def move(self, view: View) -> None:
+    def move(self, view: AnyView) -> None:
         """Make `view` the newest; one that was not sent yet is replaced. Never waits. Raises InvalidArgumentError for one without sense."""
         with encoded(view):
             self._view = self._newest = view.message(self._sequence + 1)

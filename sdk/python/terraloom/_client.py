@@ -15,7 +15,7 @@ from terraloom._counters import Counters
 from terraloom._heights import HeightGrid, HeightTile
 from terraloom._options import ContentOptions, StreamOptions, Surface
 from terraloom._tile import Notice, Tile, TileId
-from terraloom._view import View
+from terraloom._view import AnyView
 from terraloom.v1 import terraloom_pb2 as pb
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class TileStream(Generic[TileT]):
         """Whether `visible` is all that the newest view asks for."""
         return self._stream.complete
 
-    def move(self, view: View) -> None:
+    def move(self, view: AnyView) -> None:
         """Make `view` the newest; one that was not sent yet is replaced."""
         _run(_call(self._stream.move, view))
 
@@ -191,7 +191,9 @@ class Client:
         surface: Surface = "ground_or_water",
         timeout: float | None = None,
     ) -> "NDArray[np.float64]":
-        """Heights in metres above mean sea level, shape (n,), of `points` (longitude, latitude) in degrees, shape (n, 2).
+        """Heights in metres above mean sea level, shape (n,), of `points`, shape (n, 2).
+
+        Points are (longitude, latitude) in degrees, or (x, y) in metres on a plane.
 
         See `AsyncClient.sample_heights`.
         """
@@ -211,7 +213,7 @@ class Client:
         return _run(self._client.sample_heights_ecef(points, level, surface, timeout))
 
     def barrier(
-        self, where: Region | View | str, options: StreamOptions = StreamOptions(), deadline: float = 0.0, timeout: float | None = None
+        self, where: Region | AnyView | str, options: StreamOptions = StreamOptions(), deadline: float = 0.0, timeout: float | None = None
     ) -> pb.BarrierResponse:
         """Wait until all tiles of a region, a view or a session (its id) are generated, or `deadline` seconds (0: never) are over.
 
@@ -219,11 +221,11 @@ class Client:
         """
         return _run(self._client.barrier(where, options, deadline, timeout))
 
-    def stream(self, view: View, options: StreamOptions = StreamOptions()) -> Stream:
+    def stream(self, view: AnyView, options: StreamOptions = StreamOptions()) -> Stream:
         """A stream of what a viewpoint needs, from `view` on; enter it to start."""
         return Stream(_run(_call(self._client.stream, view, options)))
 
-    def collision_stream(self, view: View, options: CollisionOptions = CollisionOptions()) -> CollisionStream:
+    def collision_stream(self, view: AnyView, options: CollisionOptions = CollisionOptions()) -> CollisionStream:
         """A stream of the ground near a viewpoint, from `view` on, on a connection of its own; enter it to start."""
         return CollisionStream(_run(_call(self._client.collision_stream, view, options)))
 

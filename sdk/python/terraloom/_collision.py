@@ -11,7 +11,7 @@ from terraloom._async_stream import AsyncTileStream
 from terraloom._heights import HeightTile, height_tile_from_message
 from terraloom._options import ContentOptions, Credit, Reconnect, Surface
 from terraloom._tile import Notice, Removed, TileId
-from terraloom._view import View
+from terraloom._view import AnyView
 from terraloom.v1 import terraloom_pb2 as pb
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class AsyncCollisionStream(AsyncTileStream[HeightTile]):
         stub: "TerraloomAsyncStub",
         target: str,
         opening: pb.OpenSessionRequest,
-        view: View,
+        view: AnyView,
         options: CollisionOptions,
     ) -> None:
         super().__init__(stub, target, opening, view, options.reconnect)

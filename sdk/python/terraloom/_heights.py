@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from terraloom._encoding import encoded
 from terraloom._options import Surface, surface_message
+from terraloom._placed import Placed
 from terraloom._tile import TileId, tile_id
 from terraloom.errors import DataLossError, InvalidArgumentError
 from terraloom.v1 import terraloom_pb2 as pb
@@ -24,24 +25,24 @@ class Heightfield:
 
     `heights` is float32, contiguous, shape (rows, columns), rows northward, columns eastward: metres above `datum`, which is metres above
     mean sea level. The sample (row, column) lies at X = column * `spacing[0]`, Y = row * `spacing[1]`. `origin` is X and Y of the
-    south-western sample from the middle of the tile. `ecef_from_field`, float64, shape (4, 4), takes the field to earth-centred
-    earth-fixed metres.
+    south-western sample from the middle of the tile. `world_from_field`, float64, shape (4, 4), takes the field to the world's
+    coordinates: earth-centred earth-fixed, or x, y, z of a plane.
     """
 
     heights: "NDArray[np.float32]" = field(repr=False)
     datum: float
     spacing: tuple[float, float]
     origin: tuple[float, float]
-    ecef_from_field: "NDArray[np.float64]" = field(repr=False)
+    world_from_field: "NDArray[np.float64]" = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeightGrid:
+class HeightGrid(Placed):
     """Heights of a tile on a regular grid in its own frame (X east, Y up, Z south, metres), its edges on those of the tile.
 
     `heights` is float64, shape (rows, columns), rows southward, columns eastward: metres above mean sea level, taken as Y. The sample
     (row, column) lies at X = `origin[0]` + column * `spacing[0]`, Z = `origin[1]` + row * `spacing[1]`. `transform` are the 16 numbers,
-    row by row, that `ecef_from_tile` shapes. Equal hashes hold equal grids.
+    row by row, that `world_from_tile` shapes. Equal hashes hold equal grids.
     """
 
     id: TileId
@@ -50,47 +51,55 @@ class HeightGrid:
     spacing: tuple[float, float]
     transform: tuple[float, ...] = field(repr=False)
     content_hash: bytes
+    on_plane: bool = field(default=False, kw_only=True)
+    """Whether the tile is of a plane world, not of a planet."""
 
-    @property
-    def ecef_from_tile(self) -> "NDArray[np.float64]":
-        """Matrix from the tile's frame to earth-centred earth-fixed metres, shape (4, 4), for column vectors."""
-        import numpy as np
+    def sample(self, east: "ArrayLike", north: "ArrayLike") -> "NDArray[np.float64]":
+        """Heights in metres above mean sea level of places of the tile, edges included; arguments are broadcast.
 
-        return np.array(self.transform, dtype=np.float64).reshape(4, 4)
-
-    def sample(self, longitude: "ArrayLike", latitude: "ArrayLike") -> "NDArray[np.float64]":
-        """Heights in metres above mean sea level of places of the tile, in degrees, edges included; arguments are broadcast.
-
-        They are those of `sample_heights` at the tile's level: bilinear in columns and rows. Raises `InvalidArgumentError` for a place
-        outside the tile.
+        Places are longitudes and latitudes in degrees, or x and y in metres on a plane. The heights are those of `sample_heights` at the
+        tile's level: bilinear in columns and rows. Raises `InvalidArgumentError` for a place outside the tile.
         """
         import numpy as np
 
         last_row, last_column = (count - 1 for count in self.heights.shape)
-        columns, rows = self._pixels(longitude, latitude)
+        columns, rows = self._pixels(east, north)
         along, down = columns * (last_column / TILE_PIXELS), rows * (last_row / TILE_PIXELS)
-        west, north = np.minimum(along.astype(np.int64), last_column - 1), np.minimum(down.astype(np.int64), last_row - 1)
-        u, v = along - west, down - north
-        upper = (1 - u) * self.heights[north, west] + u * self.heights[north, west + 1]
-        lower = (1 - u) * self.heights[north + 1, west] + u * self.heights[north + 1, west + 1]
+        left, top = np.minimum(along.astype(np.int64), last_column - 1), np.minimum(down.astype(np.int64), last_row - 1)
+        u, v = along - left, down - top
+        upper = (1 - u) * self.heights[top, left] + u * self.heights[top, left + 1]
+        lower = (1 - u) * self.heights[top + 1, left] + u * self.heights[top + 1, left + 1]
         found: NDArray[np.float64] = (1 - v) * upper + v * lower
         return found
 
-    def _pixels(self, longitude: "ArrayLike", latitude: "ArrayLike") -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
-        """Columns and rows of places in pixels from the tile's north-western corner, 0 to 256 (Web Mercator)."""
+    def _pixels(self, east: "ArrayLike", north: "ArrayLike") -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
+        """Columns and rows of places in pixels from the tile's north-western corner, 0 to 256."""
         import numpy as np
 
-        lam, phi = np.broadcast_arrays(np.asarray(longitude, np.float64), np.asarray(latitude, np.float64))
+        x, y = np.broadcast_arrays(np.asarray(east, np.float64), np.asarray(north, np.float64))
+        columns, rows = self._plane_pixels(x, y) if self.on_plane else self._mercator_pixels(x, y)
+        inside = (columns >= -RIM) & (columns <= TILE_PIXELS + RIM) & (rows >= -RIM) & (rows <= TILE_PIXELS + RIM)
+        if not inside.all():
+            first = int(np.argmin(inside))
+            names = "x, y" if self.on_plane else "longitude, latitude"
+            place = f"{x.flat[first]:.9g}, {y.flat[first]:.9g}"
+            raise InvalidArgumentError(f"the place {place} ({names}) is outside tile {self.id}", field=names.partition(",")[0])
+        return np.clip(columns, 0.0, TILE_PIXELS), np.clip(rows, 0.0, TILE_PIXELS)
+
+    def _plane_pixels(self, x: "NDArray[np.float64]", y: "NDArray[np.float64]") -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
+        frame, (last_row, last_column) = self.world_from_tile, (count - 1 for count in self.heights.shape)
+        columns = (x - frame[0, 3] - self.origin[0]) / (self.spacing[0] * last_column) * TILE_PIXELS
+        rows = (frame[1, 3] - y - self.origin[1]) / (self.spacing[1] * last_row) * TILE_PIXELS
+        return columns, rows
+
+    def _mercator_pixels(self, lam: "NDArray[np.float64]", phi: "NDArray[np.float64]") -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
+        import numpy as np
+
         world = TILE_PIXELS << self.id.z
         columns = ((lam + 180.0) / 360.0 % 1.0) * world - self.id.x * TILE_PIXELS
         columns = np.where(columns < -RIM, columns + world, np.where(columns > TILE_PIXELS + RIM, columns - world, columns))
         rows = (1.0 - np.arcsinh(np.tan(np.radians(np.clip(phi, -85.06, 85.06)))) / np.pi) / 2.0 * world - self.id.y * TILE_PIXELS
-        inside = (columns >= -RIM) & (columns <= TILE_PIXELS + RIM) & (rows >= -RIM) & (rows <= TILE_PIXELS + RIM)
-        if not inside.all():
-            first = int(np.argmin(inside))
-            place = f"{lam.flat[first]:.9g}, {phi.flat[first]:.9g}"
-            raise InvalidArgumentError(f"the place {place} (longitude, latitude) is outside tile {self.id}", field="longitude")
-        return np.clip(columns, 0.0, TILE_PIXELS), np.clip(rows, 0.0, TILE_PIXELS)
+        return columns, rows
 
     def heightfield(self, datum: float = 0.0) -> Heightfield:
         """The grid as physics engines take it, heights in metres above `datum`, which is metres above mean sea level.
@@ -107,7 +116,7 @@ class HeightGrid:
             datum=datum,
             spacing=self.spacing,
             origin=(self.origin[0], -south),
-            ecef_from_field=self.ecef_from_tile @ tile_from_field,
+            world_from_field=self.world_from_tile @ tile_from_field,
         )
 
 
@@ -131,8 +140,9 @@ def height_grid_from_message(message: pb.Tile) -> HeightGrid:
         heights=_heights(message),
         origin=(message.height_grid.origin_x, message.height_grid.origin_z),
         spacing=(message.height_grid.spacing_x, message.height_grid.spacing_z),
-        transform=tuple(message.ecef_from_tile),
+        transform=tuple(message.plane_from_tile or message.ecef_from_tile),
         content_hash=message.content_hash,
+        on_plane=bool(message.plane_from_tile),
     )
 
 
@@ -150,6 +160,7 @@ def height_tile_from_message(message: pb.Tile) -> HeightTile:
         max_height=message.max_height,
         delivery=message.delivery,
         view_sequence=message.view_sequence,
+        on_plane=grid.on_plane,
     )
 
 
@@ -168,7 +179,7 @@ def _heights(message: pb.Tile) -> "NDArray[np.float64]":
 
 def sampling_message(points: "ArrayLike", world: pb.WorldId, level: int | None, surface: Surface) -> pb.SampleHeightsRequest:
     """The request for heights of `points`, shape (n, 2); raises `InvalidArgumentError` for another shape, level or surface."""
-    east, north = _table(points, "longitude and latitude", 2).T.tolist()
+    east, north = _table(points, "longitude and latitude, or x and y", 2).T.tolist()
     with encoded({"level": level}):
         return pb.SampleHeightsRequest(world=world, east=east, north=north, level=level, surface=surface_message(surface))
 

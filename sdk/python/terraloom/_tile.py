@@ -3,18 +3,19 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from terraloom._placed import Placed
 from terraloom.errors import TerraloomError
 from terraloom.v1 import terraloom_pb2 as pb
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from terraloom._glb import Mesh
 
 
 class TileId(NamedTuple):
-    """Address of a tile: level `z`, column `x` eastward, row `y` southward (XYZ slippy-map scheme, 256 px tiles)."""
+    """Address of a tile: level `z`, column `x` eastward, row `y` southward (XYZ slippy-map scheme, 256 px tiles).
+
+    In plane worlds x and y count from the origin and have signs.
+    """
 
     z: int
     x: int
@@ -34,11 +35,11 @@ def tile_id(message: pb.TileId) -> TileId:
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class Tile(Placed):
     """One tile as received; heights and errors in metres, heights above mean sea level.
 
     `glb` is glTF 2.0 binary in the tile's own frame (X east, Y up, Z south), in streams compressed unless asked otherwise (see
-    `ContentOptions`); `transform` are the 16 numbers, row by row, that `ecef_from_tile` shapes. `geometric_error` is that of 3D Tiles.
+    `ContentOptions`); `transform` are the 16 numbers, row by row, that `world_from_tile` shapes. `geometric_error` is that of 3D Tiles.
     `refined_level` is below `id.z` only in provisional tiles.
     """
 
@@ -53,13 +54,8 @@ class Tile:
     provisional: bool
     delivery: int
     view_sequence: int
-
-    @property
-    def ecef_from_tile(self) -> "NDArray[np.float64]":
-        """Matrix from the tile's frame to earth-centred earth-fixed metres, shape (4, 4), for column vectors."""
-        import numpy as np
-
-        return np.array(self.transform, dtype=np.float64).reshape(4, 4)
+    on_plane: bool = False
+    """Whether the tile is of a plane world, not of a planet."""
 
     def mesh(self) -> "Mesh":
         """The GLB as arrays; raises `DataLossError` when it is not valid glTF."""
@@ -73,7 +69,7 @@ def tile_from_message(message: pb.Tile) -> Tile:
     return Tile(
         id=tile_id(message.id),
         glb=message.glb,
-        transform=tuple(message.ecef_from_tile),
+        transform=tuple(message.plane_from_tile or message.ecef_from_tile),
         min_height=message.min_height,
         max_height=message.max_height,
         geometric_error=message.geometric_error,
@@ -82,6 +78,7 @@ def tile_from_message(message: pb.Tile) -> Tile:
         provisional=message.provisional,
         delivery=message.delivery,
         view_sequence=message.view_sequence,
+        on_plane=bool(message.plane_from_tile),
     )
 
 

@@ -45,25 +45,77 @@ class View:
     lines: int = 1080
     waypoints: tuple[Waypoint, ...] = ()
 
+    @staticmethod
+    def on_plane(
+        x: float,
+        y: float,
+        z: float,
+        velocity: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        camera: Camera | None = None,
+        lines: int = 1080,
+        waypoints: "tuple[PlaneWaypoint, ...]" = (),
+    ) -> "PlaneView":
+        """The same in a plane world: metres east, north and up of its origin."""
+        return PlaneView(x, y, z, velocity, camera, lines, waypoints)
+
     def message(self, sequence: int) -> pb.View:
         """The view on the wire, numbered `sequence` within its session."""
-        east, north, up = self.velocity
-        message = pb.View(
-            sequence=sequence,
-            geodetic=_geodetic(self),
-            velocity=pb.Vector3(x=east, y=north, z=up),
-            viewport_lines=self.lines,
-            waypoints=[pb.Waypoint(geodetic=_geodetic(waypoint), seconds_ahead=waypoint.seconds) for waypoint in self.waypoints],
-        )
-        if self.camera is not None:
-            camera = self.camera
-            message.heading_pitch_roll.heading_degrees = camera.heading
-            message.heading_pitch_roll.pitch_degrees = camera.pitch
-            message.heading_pitch_roll.roll_degrees = camera.roll
-            message.vertical_field_of_view_degrees = camera.vertical_field_of_view
-            message.aspect_ratio = camera.aspect_ratio
-        return message
+        waypoints = [pb.Waypoint(geodetic=_geodetic(waypoint), seconds_ahead=waypoint.seconds) for waypoint in self.waypoints]
+        return _message(self, pb.View(sequence=sequence, geodetic=_geodetic(self), waypoints=waypoints))
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneWaypoint:
+    """A place on a plane (metres) that the viewpoint means to pass `seconds` from now."""
+
+    x: float
+    y: float
+    z: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneView:
+    """The viewpoint in a plane world: metres east, north and up of its origin (z 0 is the sea); for the rest see `View`.
+
+    `heading` of a camera is clockwise from north, which is +y.
+    """
+
+    x: float
+    y: float
+    z: float
+    velocity: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    camera: Camera | None = None
+    lines: int = 1080
+    waypoints: tuple[PlaneWaypoint, ...] = ()
+
+    def message(self, sequence: int) -> pb.View:
+        """The view on the wire, numbered `sequence` within its session."""
+        waypoints = [pb.Waypoint(plane=_plane(waypoint), seconds_ahead=waypoint.seconds) for waypoint in self.waypoints]
+        return _message(self, pb.View(sequence=sequence, plane=_plane(self), waypoints=waypoints))
+
+
+AnyView = View | PlaneView
+"""A viewpoint, whatever the world."""
+
+
+def _message(view: AnyView, message: pb.View) -> pb.View:
+    """Fills in what does not depend on the kind of world."""
+    message.velocity.x, message.velocity.y, message.velocity.z = view.velocity
+    message.viewport_lines = view.lines
+    if view.camera is not None:
+        camera = view.camera
+        message.heading_pitch_roll.heading_degrees = camera.heading
+        message.heading_pitch_roll.pitch_degrees = camera.pitch
+        message.heading_pitch_roll.roll_degrees = camera.roll
+        message.vertical_field_of_view_degrees = camera.vertical_field_of_view
+        message.aspect_ratio = camera.aspect_ratio
+    return message
 
 
 def _geodetic(place: View | Waypoint) -> pb.Geodetic:
     return pb.Geodetic(longitude_degrees=place.longitude, latitude_degrees=place.latitude, height=place.height)
+
+
+def _plane(place: PlaneView | PlaneWaypoint) -> pb.Vector3:
+    return pb.Vector3(x=place.x, y=place.y, z=place.z)
