@@ -21,7 +21,7 @@ from benchmarks import machine, morphometry
 from terraloom_engines.bundle import Bundle, embedded_bundles
 from terraloom_engines.conservation import interleave
 from terraloom_engines.field import ELEVATION_UNIT, LAND_FULL, LOG_UNIT
-from terraloom_engines.lifting import LiftingStage
+from terraloom_engines.lifting import LiftingStage, Waters
 from terraloom_engines.runtimes.onnx_cpu import OnnxCpuRuntime
 from terraloom_engines.stages import StageSpec, Window
 from terraloom_engines.tiling import TILE_SIZE, row_ground_sample_distance
@@ -57,7 +57,8 @@ def refined(stage: LiftingStage, coarse: Level, times: int, halo: int) -> Raster
         rows, columns = elevation.shape
         side = max(rows, columns) + (max(rows, columns) & 1)
         squares = [np.pad(raster, ((0, side - rows), (0, side - columns)), mode="edge") for raster in (elevation, relief)]
-        children = stage.refine(window_at(gsd, side), *squares, np.full((side, side), LAND_FULL, np.int32), None, None)
+        dry = Waters(np.full((side, side), LAND_FULL, np.int32), np.zeros((side, side), np.int32), None)
+        children = stage.refine(window_at(gsd, side), *squares, dry, None)
         keep = np.s_[: 2 * (rows - 2 * halo), : 2 * (columns - 2 * halo)]
         elevation, relief = interleave(children.elevation)[keep], interleave(children.relief)[keep]
         margin = 2 * (margin - halo)

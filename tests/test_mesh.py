@@ -91,8 +91,17 @@ def test_heights_are_the_exact_means_of_the_pixels_round_each_corner(segments: i
 def test_the_sea_is_flat_and_the_ground_below_it_is_there_when_asked_for() -> None:
     field = flat(TileId(9, 266, 181), -3000.0)
     field.channel("land")[:] = 127
+    field.channel("water")[:] = 0
     assert np.all(build_mesh(field).heights == 0.0)
     assert np.all(build_mesh(field, water=False).heights == -3000.0)
+
+
+def test_a_lake_is_flat_at_its_own_height() -> None:
+    field = flat(TileId(9, 266, 181), 150.0)
+    field.channel("land")[:] = 127
+    field.channel("water")[:] = 183 * 64
+    assert np.all(build_mesh(field).heights == 183.0)
+    assert np.all(build_mesh(field, water=False).heights == 150.0)
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -17,7 +17,7 @@ from terraloom_engines.bundle.base import Base
 from terraloom_engines.conservation import interleave, split_children
 from terraloom_engines.field import Field
 from terraloom_engines.imagery import ImageryStage
-from terraloom_engines.lifting import LiftingStage
+from terraloom_engines.lifting import LiftingStage, Waters
 from terraloom_engines.stages import StageSpec, Window
 from terraloom_engines.tiling import TILE_SIZE, TileId
 
@@ -52,7 +52,7 @@ class Cascade:
         self._base, self._lifting, self._imagery, self._cache = base, lifting, imagery, cache
         loss = lifting.spec.halo + imagery.spec.halo
         self._side = window_sides(lifting.spec, imagery.spec)["geometry"]
-        self.halo = 2 * loss
+        self._loss, self.halo = loss, 2 * loss
 
     def field(self, tile: TileId, cancelled: Callable[[], bool] = never) -> Field:
         """The field of a tile, with a halo of `self.halo` pixels.
@@ -82,8 +82,8 @@ class Cascade:
         column = parent.tile.x * TILE_SIZE - self.halo + left
         row = parent.tile.y * TILE_SIZE - self.halo + top
         window = Window(parent.tile.z, column, row, side, parent.tile.kind)
-        elevation, relief, land, *bands, texture = np.ascontiguousarray(parent.data[:, top : top + side, left : left + side])
-        geometry = self._lifting.refine(window, elevation, relief, land, None, self._mask(window))
+        elevation, relief, land, *bands, texture, water = np.ascontiguousarray(parent.data[:, top : top + side, left : left + side])
+        geometry = self._lifting.refine(window, elevation, relief, Waters(land, water, self._mask(window)), None)
         outer = slice(self._lifting.spec.halo, side - self._lifting.spec.halo)
         colours = self._imagery.refine(
             window.inner(self._lifting.spec.halo), np.stack(bands)[:, outer, outer], texture[outer, outer], land[outer, outer],
@@ -93,6 +93,7 @@ class Cascade:
         inner = slice(cut, geometry.elevation.shape[-1] - cut)
         rasters = [getattr(geometry, name)[:, inner, inner] for name in ("elevation", "relief", "land")]
         rasters += [colours.colour[:, band] for band in range(3)] + [colours.texture]
+        rasters += [np.broadcast_to(water[self._loss : -self._loss, self._loss : -self._loss], colours.texture.shape)]
         return Field(child, self.halo, np.stack([interleave(raster) for raster in rasters]))
 
     def _mask(self, window: Window) -> NDArray[np.int32] | None:

@@ -16,7 +16,8 @@ LOG_UNIT = 1 / 256
 LAND_FULL = 255
 """Value of `land` where a pixel is land altogether; 0 is water altogether."""
 
-CHANNELS = ("elevation", "relief", "land", "red", "green", "blue", "texture")
+CHANNELS = ("elevation", "relief", "land", "red", "green", "blue", "texture", "water")
+"""`water` is the height of the water's surface where a pixel has water, in `ELEVATION_UNIT`s: 0 is the sea, others are lakes."""
 
 
 @dataclass(frozen=True, slots=True)

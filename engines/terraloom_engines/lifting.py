@@ -34,6 +34,18 @@ def spread_of(stored: Steps) -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True)
+class Waters:
+    """What a window's parents know of water: land fraction and the water's surface, stored rasters (side, side).
+
+    `mask` is the children's land fraction beside the sea, (4, side, side), where a mask knows it: lakes are not in it.
+    """
+
+    land: Steps
+    surface: Steps
+    mask: Steps | None
+
+
+@dataclass(frozen=True)
 class Geometry:
     """Four children per parent pixel: elevation, relief (stored steps) and land, each int32 (4, H, W)."""
 
@@ -80,9 +92,10 @@ def tilt_floor(children: Steps) -> Steps:
 
 
 def shore(elevation: Steps, relief: Steps, parent_land: Steps) -> Steps:
-    """Land fraction of four children where no mask knows it: pure below pure parents, else the share of a pixel above the sea.
+    """Land fraction of four children where no mask knows it: pure below pure parents, else the share of a pixel above the water.
 
-    A ramp of four spreads stands for the distribution of heights inside the pixel; it is half land exactly at elevation 0.
+    `elevation` is that over the water. A ramp of four spreads stands for the distribution of heights inside the pixel; it is half land
+    exactly at 0.
     """
     width = np.maximum(spread_of(relief) * np.float32(4 / ELEVATION_UNIT), np.float32(1))
     ramp = np.floor(np.float32(128) + elevation.astype(np.float32) * np.float32(255) / width)
@@ -97,37 +110,38 @@ class LiftingStage:
     def __init__(self, graph: Graph, spec: StageSpec, seed: int) -> None:
         self._graph, self.spec, self._seed = graph, spec, seed
 
-    def refine(
-        self, window: Window, elevation: Steps, relief: Steps, land: Steps, imagery: Array | None, child_land: Steps | None
-    ) -> Geometry:
+    def refine(self, window: Window, elevation: Steps, relief: Steps, waters: Waters, imagery: Array | None) -> Geometry:
         """Children of the window's inner pixels, (4, side - 2 halo, side - 2 halo).
 
-        elevation, relief, land: the parents' stored rasters (side, side). imagery: the children's colours, float32 (12, side, side) in
-        -1..1, where lifting from imagery is wanted. child_land: the children's land fraction (4, side, side), where a mask knows it.
+        elevation, relief: the parents' stored rasters (side, side). imagery: the children's colours, float32 (12, side, side) in
+        -1..1, where lifting from imagery is wanted.
         """
         known = np.zeros((13, window.side, window.side), np.float32)
         if imagery is not None:
             known[:12], known[12] = imagery, 1
         sample = draw_sample(self._graph, self.spec, window, self._seed, {
             "elevation": (elevation * np.float32(ELEVATION_UNIT))[None], "relief": (relief * np.float32(LOG_UNIT))[None],
-            "land": (land * np.float32(1 / LAND_FULL))[None], "imagery": known,
+            "land": (waters.land * np.float32(1 / LAND_FULL))[None], "imagery": known,
         })  # fmt: skip
         halo = self.spec.halo
         inner = slice(halo, window.side - halo)
-        parent, spread, coast = elevation[inner, inner], spread_of(relief[inner, inner]), land[inner, inner]
+        parent, spread, coast = elevation[inner, inner], spread_of(relief[inner, inner]), waters.land[inner, inner]
+        surface = waters.surface[inner, inner]
+        over = parent - surface
         steps = deviations(sample[:3] * (spread * np.float32(self.spec.detail_scale / ELEVATION_UNIT)))
         reach = np.broadcast_to(crop_rows(window, halo)[:, None] * np.float32(REACH / ELEVATION_UNIT), parent.shape)
-        below = np.where((coast == LAND_FULL) & (parent >= 1), np.minimum(np.maximum(parent - 2, 0), reach), reach).astype(np.float32)
-        above = np.where((coast == 0) & (parent <= -1), np.minimum(np.maximum(-2 - parent, 0), reach), reach).astype(np.float32)
+        below = np.where((coast == LAND_FULL) & (over >= 1), np.minimum(np.maximum(over - 2, 0), reach), reach).astype(np.float32)
+        above = np.where((coast == 0) & (over <= -1), np.minimum(np.maximum(-2 - over, 0), reach), reach).astype(np.float32)
         children = conserve(parent, steps * bound_scale(steps, below, above))
         drawn = threshold_hillslopes(child_relief(relief[inner, inner], sample[3:], self.spec), crop_rows(window, halo))
-        lands = child_land[:, inner, inner] if child_land is not None else None
+        lands = waters.mask[:, inner, inner] if waters.mask is not None else None
         if lands is not None:
-            mixed = (coast > 0) & (coast < LAND_FULL)
+            mixed = (coast > 0) & (coast < LAND_FULL) & (surface == 0)
             least = np.maximum(spread_of(drawn) * np.float32(COAST_SPREADS / ELEVATION_UNIT), 1).astype(np.int32)
             children = np.where(mixed, keep_sides(children, lands > LAND_FULL // 2, parent, least), children)
         reliefs = np.clip(np.maximum(drawn, tilt_floor(children)), *RELIEF_RANGE)
-        return Geometry(children, reliefs, lands if lands is not None else shore(children, reliefs, coast))
+        shores = shore(children - surface, reliefs, coast)
+        return Geometry(children, reliefs, shores if lands is None else np.where(surface == 0, lands, shores))
 
 
 def crop_rows(window: Window, margin: int) -> NDArray[np.float32]:

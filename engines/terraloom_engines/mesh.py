@@ -76,10 +76,11 @@ def mesh_halo(segments: int) -> int:
 def surface_elevation(field: Field, *, water: bool = True) -> NDArray[np.int32]:
     """The surface that is meant, in `ELEVATION_UNIT`s, shape (row, column), halo included.
 
-    With `water`, what a vehicle meets: the ground where land prevails, the sea (0) elsewhere; without, the ground with the sea floor.
+    With `water`, what a vehicle meets: the ground where land prevails, the water's surface elsewhere; without, the ground with the floor of
+    sea and lakes.
     """
     elevation = field.channel("elevation")
-    return np.where(2 * field.channel("land") > LAND_FULL, elevation, np.int32(0)) if water else elevation
+    return np.where(2 * field.channel("land") > LAND_FULL, elevation, field.channel("water")) if water else elevation
 
 
 def corner_sums(surface: NDArray[np.int32], step: int) -> NDArray[np.int64]:

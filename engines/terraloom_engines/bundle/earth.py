@@ -63,7 +63,9 @@ class EarthBase:
         prefix = f"{level}/{x}/{y}/"
         out[CHANNELS.index("land")] = self._rasters.read(prefix + "land")
         scale = 64 if level == self.finest_level else 1
-        out[CHANNELS.index("elevation")] = self._rasters.read(prefix + "elevation").astype(np.int32) * scale
+        for name in ("elevation", "water"):
+            if prefix + name in self._rasters:  # a tile without lakes has no raster of their heights
+                out[CHANNELS.index(name)] = self._rasters.read(prefix + name).astype(np.int32) * scale
         for channel in _SPREADS:
             code = self._rasters.read(prefix + CHANNELS[channel]).astype(np.int32)
             out[channel] = np.kron((code - LOG_CODE_ZERO) * (256 // LOG_CODE_STEP), np.ones((2, 2), np.int32))

@@ -62,6 +62,7 @@ class PlaneBase:
             "relief": relief,
             "land": _land(height, relief),
             "texture": climate.texture(relief, warm),
+            "water": np.zeros_like(relief),
         }
         rasters |= dict(zip(("red", "green", "blue"), climate.colour(warm, moist) * 64, strict=True))
         return np.stack([rasters[channel] for channel in CHANNELS])

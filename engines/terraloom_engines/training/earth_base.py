@@ -20,9 +20,10 @@ from terraloom_engines.field import LAND_FULL
 from terraloom_engines.stages import StageSpec
 from terraloom_engines.tiling import TILE_SIZE, latitude_from_row
 from terraloom_engines.training.export import stage_spec
+from terraloom_engines.training.lakes import find_lakes
 from terraloom_engines.training.networks import GeometryRefiner
 from terraloom_engines.training.rasters import load_pack
-from terraloom_engines.training.relief_prior import natural_earth, predict_relief
+from terraloom_engines.training.relief_prior import cells_of_square, natural_earth, predict_relief
 from terraloom_engines.training.sharpening import sharpen
 
 BASE_LEVEL = 4
@@ -128,12 +129,15 @@ def write_level(archive: zipfile.ZipFile, level: int, rasters: dict[str, NDArray
                 size = len(raster) >> level
                 window = np.s_[y * size : (y + 1) * size, x * size : (x + 1) * size]
                 tile = np.ascontiguousarray(raster[window])
+                if name == "water" and not tile.any():
+                    continue
                 packed = pack_image(tile, 95) if name.endswith(".webp") else pack_array(tile)
                 archive.writestr(f"{level}/{x}/{y}/{name}", packed)
 
 
 def write_coarse_levels(archive: zipfile.ZipFile, rasters: dict[str, NDArray[Any]]) -> None:
     """Levels 2 to 0 in stored integers (1/64): exact means down to level 1, rounded at level 0."""
+    water = rasters["water"].astype(np.float64) * 64
     height, relief, texture = rasters["elevation"].astype(np.float64) * 64, rasters["relief"], rasters["texture"]
     colour, land = decoded(rasters["colour"]), rasters["land"].astype(np.float64)
     bands = [colour[..., c].astype(np.float64) * 64 for c in range(3)]
@@ -141,9 +145,11 @@ def write_coarse_levels(archive: zipfile.ZipFile, rasters: dict[str, NDArray[Any
         light = np.add.reduce(bands) / 192
         relief, texture = halve_spread(height / 64, relief), halve_spread(light, texture)
         height, land, bands = halve(height), halve(land), [halve(band) for band in bands]
+        water = halve(water) / np.maximum(halve(water != 0), 0.25)
         stored: dict[str, NDArray[Any]] = {
             "land": np.rint(land).astype(np.uint8),
             "elevation": np.rint(height).astype(np.int32),
+            "water": np.rint(water).astype(np.int32),
             "relief": log_code(relief),
             "texture": log_code(texture),
         }
@@ -169,16 +175,22 @@ def decoded(colour: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def base_rasters(data: Path, mask: CoastMask) -> dict[str, NDArray[Any]]:
     """Elevation (int16 m), relief and texture (log2), colour (uint8) and land of the base grid."""
     coarse = load_pack(data, "earth_coarse")
-    land = np.concatenate([mask.land(BASE_LEVEL, 0, row, 256, SIDE) for row in range(0, SIDE, 256)])
-    filled = continue_under_sea(coarse["rgb"], coarse["land255"])
+    sea = np.concatenate([mask.land(BASE_LEVEL, 0, row, 256, SIDE) for row in range(0, SIDE, 256)])
+    tint, height = natural_earth(data), mercator(coarse["etopo5"])
+    lakes = find_lakes(tint, sea, height)
+    land = np.rint(sea * (1 - lakes.share)).astype(np.int32)
+    filled = continue_under_sea(coarse["rgb"], coarse["land255"] * (1 - cells_of_square(lakes.share)))
     colour = np.stack([mercator(filled[..., c]) for c in range(3)], axis=-1)
-    relief = mercator(predict_relief(coarse, natural_earth(data)))
+    relief = mercator(predict_relief(coarse, tint))
     latitudes = np.radians([latitude_from_row(BASE_LEVEL, row + 0.5) for row in range(SIDE)])
     relief += 0.5 * np.log2(np.cos(latitudes) * 9784 / 9276).astype(np.float32)[:, None]
-    elevation = reconcile(mercator(coarse["etopo5"]), land, relief)
+    water = lakes.surface.astype(np.float32)
+    shores = ndimage.maximum_filter(np.where(lakes.share > 0, water, -1e4), 3)
+    height = np.where((lakes.share == 0) & (shores > -1e4), np.maximum(height, shores + 1), height)
+    elevation = (reconcile(height - water, land, relief) + lakes.surface).astype(np.int16)
     return {
         "elevation": elevation, "relief": relief, "texture": texture_spread(colour, relief),
-        "colour": np.clip(np.rint(colour), 0, 255).astype(np.uint8), "land": land,
+        "colour": np.clip(np.rint(colour), 0, 255).astype(np.uint8), "land": land, "water": lakes.surface,
     }  # fmt: skip
 
 
@@ -199,7 +211,7 @@ def build(data: Path, out: Path, geometry: Path | None) -> None:
             "relief": log_code(rasters["relief"]),
             "texture": log_code(rasters["texture"]),
         }
-        tiles |= {"colour.webp": rasters["colour"], "land": rasters["land"].astype(np.uint8)}
+        tiles |= {"colour.webp": rasters["colour"], "land": rasters["land"].astype(np.uint8), "water": rasters["water"]}
         write_level(archive, BASE_LEVEL, tiles)
         write_coarse_levels(archive, rasters)
 

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from terraloom_engines.conservation import block_details, interleave
 from terraloom_engines.field import LAND_FULL, LOG_UNIT
-from terraloom_engines.lifting import LiftingStage
+from terraloom_engines.lifting import LiftingStage, Waters
 from terraloom_engines.runtimes.onnx_cpu import OnnxCpuRuntime
 from terraloom_engines.stages import StageSpec, Window
 
@@ -52,7 +52,8 @@ def sharpened(stage: LiftingStage, elevation: NDArray[np.float32], relief: NDArr
             side = CORE + 2 * halo
             window = Window(3, left - halo, top - halo, side)
             cut = [np.ascontiguousarray(raster[top : top + side, left : left + side]) for raster in rasters]
-            children = stage.refine(window, cut[0], cut[1], np.full((side, side), LAND_FULL, np.int32), None, None)
+            dry = Waters(np.full((side, side), LAND_FULL, np.int32), np.zeros((side, side), np.int32), None)
+            children = stage.refine(window, cut[0], cut[1], dry, None)
             place = np.s_[2 * top : 2 * (top + CORE), 2 * left : 2 * (left + CORE)]
             out[0][place], out[1][place] = interleave(children.elevation), interleave(children.relief)
     return out[0][: 2 * size, : 2 * size], out[1][: 2 * size, : 2 * size]
