@@ -134,7 +134,7 @@ def test_bounds_survive_storage_and_refuse_damage(world: World) -> None:
 def test_a_tile_is_sent_once_and_then_confirmed(server: ServerAddress) -> None:
     path = "/earth/tiles/3/4/2.glb"
     first = get(server.http, path)
-    version = get(server.http, "/worlds").json["worlds"][0]["identity"][:12]
+    version = get(server.http, "/worlds").json["worlds"][0]["version"]
     assert first.headers["content-type"] == "model/gltf-binary" and first.headers["cache-control"] == "public, no-cache"
     again = ask(server.http + path, If_None_Match=first.headers["etag"])
     assert (again.status, again.body, again.headers["etag"]) == (304, b"", first.headers["etag"])

@@ -29,6 +29,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     gltf          GLB bytes of a mesh and its texture
     content       what a client gets for a tile: GLB or height grid, transform, hash
     tileset       3D Tiles: bounding volumes, tilesets, placed GLBs
+    implicit      3D Tiles of planes: boxes and binary subtrees
     store         bytes by key, checked: memory over a directory
     viewpoint     where somebody looks from, and will in a while
     ground        how far tiles are from a viewpoint, and whether they may be seen

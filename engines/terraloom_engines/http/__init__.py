@@ -4,10 +4,11 @@ Read it in this order:
 
     problems    errors as problem+json
     waiting     wait for a tile while its client does, and not for too many at once
-    parameters  paths and queries to values, checked
     replies     bytes with validators, cache lifetimes and compression
+    parameters  paths and queries to values, checked
     face        what the endpoints share
-    tiles3d     3D Tiles: tilesets and GLBs
+    planes      3D Tiles of planes: implicit tilesets round a place
+    tiles3d     3D Tiles of planets: tilesets and GLBs
     maps        slippy map tiles, TileJSON, heights
     about       worlds and health
     metrics     what Prometheus reads

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from terraloom_engines.http.face import face_of
+from terraloom_engines.http.replies import version_of
 from terraloom_engines.world import World
 
 __all__ = ["health", "worlds"]
@@ -34,6 +35,7 @@ def _world(world: World) -> dict[str, object]:
         "base_level": world.base_level,
         "max_level": world.max_level,
         "identity": world.identity,
+        "version": version_of(world),
         "tileset": f"{root}/tileset.json{seed}",
         "tilejson": f"{root}/tilejson.json{seed}",
     }

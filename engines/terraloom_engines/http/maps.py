@@ -6,10 +6,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from terraloom.errors import InvalidArgumentError, NotFoundError, UnimplementedError
-from terraloom_engines.content import GridOptions, content_hash
+from terraloom_engines.content import GridOptions
 from terraloom_engines.http.face import face_of, waited_for
 from terraloom_engines.http.parameters import numbers, tile_of, whole_number
-from terraloom_engines.http.replies import is_fresh, reply, version_of
+from terraloom_engines.http.replies import etag_of, is_fresh, reply, version_of
 from terraloom_engines.http.waiting import unless_disconnected
 from terraloom_engines.maps import FORMATS, MapOptions
 from terraloom_engines.server.checks import count_in_range, in_range
@@ -34,10 +34,9 @@ async def map_tile(request: Request) -> Response:
     if picture_format not in FORMATS.get(layer, ()):
         raise NotFoundError(f"there is no {layer} as {picture_format}: there are {_layers()}")
     options = MapOptions(layer, picture_format, request.query_params.get("surface", "ground_or_water"))  # type: ignore[arg-type]  # it checks
-    identity = served.world.identity
-    etag = f'"{content_hash(identity, tile, options).hex()}"'
+    etag = etag_of(served.world, tile, options)
     body = None if is_fresh(request, etag) else (await face.obtain(request, served, tile, options)).picture
-    return reply(request, body, options.media_type, etag, identity)
+    return reply(request, body, options.media_type, etag, served.world)
 
 
 def _layers() -> str:
@@ -52,7 +51,7 @@ async def tilejson(request: Request) -> Response:
     layer = request.query_params.get("layer", "imagery")
     picture_format = request.query_params.get("format", FORMATS.get(layer, ("",))[0])  # type: ignore[call-overload]
     MapOptions(layer, picture_format)  # type: ignore[arg-type]  # it checks
-    query = urlencode({**({"seed": world.seed} if world.seed else {}), "v": version_of(world.identity)})
+    query = urlencode({**({"seed": world.seed} if world.seed else {}), "v": version_of(world)})
     encoding = {"encoding": ENCODINGS[layer]} if layer in ENCODINGS else {}
     document = {
         "tilejson": "3.0.0",

@@ -20,6 +20,8 @@ PATHS: dict[str, dict[str, Any]] = {
     "z": {"schema": {"type": "integer", "minimum": 0}, "example": 4, "description": "Level; 0 is the whole world."},
     "x": {"schema": {"type": "integer"}, "example": 8, "description": "Column, eastward."},
     "y": {"schema": {"type": "integer"}, "example": 5, "description": "Row, southward (XYZ)."},
+    "column": {"schema": {"type": "integer"}, "example": 0, "description": "Column of a root of a plane's tileset."},
+    "row": {"schema": {"type": "integer"}, "example": 0, "description": "Row of that root."},
     "layer": {"schema": {"type": "string", "enum": list(FORMATS)}, "example": "imagery", "description": "What the picture shows."},
     "format": {"schema": {"type": "string", "enum": ["webp", "jpg", "png"]}, "example": "webp", "description": "Format of the picture."},
 }
@@ -43,8 +45,10 @@ QUERIES: dict[str, dict[str, Any]] = {
     },
     "layer": PATHS["layer"],
     "format": PATHS["format"],
-    "lon": {"schema": {"type": "string"}, "description": "Degrees east; several with commas between them."},
-    "lat": {"schema": {"type": "string"}, "description": "Degrees north, as many."},
+    "x": {"schema": {"type": "number", "default": 0}, "description": "Planes: metres east of the tileset's origin."},
+    "y": {"schema": {"type": "number", "default": 0}, "description": "Planes: metres north of the tileset's origin."},
+    "lon": {"schema": {"type": "string"}, "description": "Degrees east; of heights, several with commas between them."},
+    "lat": {"schema": {"type": "string"}, "description": "Degrees north, as many as of lon."},
     "level": {"schema": {"type": "integer", "minimum": 0}, "description": "Level of the tiles that are read; default: the finest."},
 }
 PROBLEM = {

@@ -3,15 +3,17 @@
 import math
 import re
 from collections.abc import Mapping
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 
 from terraloom.errors import InvalidArgumentError, NotFoundError
 from terraloom_engines.content import ContentOptions
+from terraloom_engines.http.replies import version_of
 from terraloom_engines.tiling import TileId
 from terraloom_engines.world import World
 
-__all__ = ["SHAPING", "content_options", "numbers", "tile_of", "whole_number"]
+__all__ = ["SHAPING", "content_options", "numbers", "passed_on", "tile_of", "whole_number"]
 
 SHAPING = ("segments", "texture", "quality", "unlit", "surface", "compression")
 """Queries that say how a GLB is made; tilesets hand them on to their contents."""
@@ -59,6 +61,13 @@ def content_options(query: Mapping[str, str]) -> ContentOptions:
         surface=query.get("surface", default.surface),  # type: ignore[arg-type]  # it checks the value
         compression=query.get("compression", default.compression),  # type: ignore[arg-type]  # it checks the value
     )
+
+
+def passed_on(world: World, given: Mapping[str, str]) -> str:
+    """The query of the URLs inside a tileset: the seed, how GLBs are made, and the version."""
+    content_options(given)  # what is wrong is said now, not by every tile
+    kept = {name: given[name] for name in ("seed", *SHAPING) if name in given}
+    return urlencode({**kept, "v": version_of(world)})
 
 
 def _switch(name: str, text: str) -> bool:
