@@ -10,6 +10,7 @@ full disk or a read-only directory costs time, not the server.
 
 import hashlib
 import logging
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -29,6 +30,8 @@ MEMORY_BYTES = 256 << 20
 RETRY_SECONDS = 60.0
 """How long a backend that refused a write is left alone before the next try."""
 
+_KEY = re.compile(r"(?!\.{1,2}(/|\Z))[\w.-]+(/(?!\.{1,2}(/|\Z))[\w.-]+)*", re.ASCII)
+"""A key as `Store` has it, without steps out of the directory."""
 _MAGIC = b"TLS1"
 _RAW, _ZSTD = b"\x00", b"\x01"
 _DIGEST_SIZE = 16
@@ -122,8 +125,8 @@ def _charge(key: str, value: bytes) -> int:
 class ObjectStore:
     """Entries in any obstore backend: a local directory (whose writes go to a staging file and are renamed), S3, GCS, Azure.
 
-    A refused write is logged once an episode; then writes pause for `RETRY_SECONDS`, and so on until one succeeds. Nothing is ever
-    deleted: the owner of the directory or bucket sets its lifetime.
+    Other keys than those of `Store` are never kept. A refused write is logged once an episode; then writes pause for `RETRY_SECONDS`,
+    and so on until one succeeds. Nothing is ever deleted: the owner of the directory or bucket sets its lifetime.
     """
 
     def __init__(self, backend: ObstoreBackend) -> None:
@@ -132,6 +135,8 @@ class ObjectStore:
         self._write_after = 0.0
 
     def get(self, key: str) -> bytes | None:
+        if not _KEY.fullmatch(key):
+            return None
         try:
             entry = bytes(obstore.get(self._backend, key).bytes())
         except (OSError, BaseError):
@@ -142,7 +147,7 @@ class ObjectStore:
         return value
 
     def put(self, key: str, value: bytes) -> None:
-        if time.monotonic() < self._write_after:
+        if time.monotonic() < self._write_after or not _KEY.fullmatch(key):
             return
         try:
             obstore.put(self._backend, key, encode_entry(key, value))
