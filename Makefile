@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-browser check bench proto viewer browser sdk-cpp
+.PHONY: help demo test test-browser check bench proto viewer browser sdk-cpp docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ proto: .venv/.dev ## regenerate sdk/python/terraloom/v1 from proto/
 
 viewer: engines/terraloom_engines/http/viewer/index.html ## build the pages at / and /map (needs Node 20.19 or later)
 
+docs: .venv/.docs ## build the documentation into build/site and check its links
+	.venv/bin/zensical build --clean --strict
+	.venv/bin/python docs/links.py build/site
+
 sdk-cpp: ## build the C++ reader in build/cpp (needs cmake, protoc with its gRPC plugin, grpc++)
 	cmake -S sdk/cpp -B build/cpp
 	cmake --build build/cpp --parallel
@@ -46,6 +50,10 @@ sdk-cpp: ## build the C++ reader in build/cpp (needs cmake, protoc with its gRPC
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) -e '.[server,sims,raster,dev]'
 	@touch $@ .venv/.server
+
+.venv/.docs: pyproject.toml constraints.txt | .venv/.server
+	$(PIP) -e '.[docs]'
+	@touch $@
 
 # The Khronos glTF validator; its tests are skipped, and say so, where there is no npm.
 tests/node_modules: tests/package-lock.json
