@@ -6,11 +6,11 @@ Read it top-down. Each part imports only from those above it (and from the clien
     field         the integer rasters of one tile with a halo
     field_codec   fields as bytes, lossless
     noise         counter-based Gaussian noise: a function of seed, level and place
+    conservation  integer finishing: bound the residual, keep every pixel's mean
     bundle        weights, manifest and base rasters as shipped, read lazily
     runtimes      run one network of fixed shape: ONNX Runtime on the CPU
     diffusion     sampling of one refine step
     stages        one window through one network: what goes in, what comes out
-    conservation  integer finishing: bound the residual, keep every pixel's mean
     upsampling    smooth children of a raster, whose averages are kept
     lifting       elevation and its relief from imagery (dimensional lifting)
     imagery       finer imagery and its texture (scale-space transition)

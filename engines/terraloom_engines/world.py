@@ -15,6 +15,7 @@ from terraloom_engines.bundle import Bundle, embedded_bundles
 from terraloom_engines.bundle.base import Base
 from terraloom_engines.bundle.earth import EarthBase
 from terraloom_engines.bundle.plane import PlaneBase
+from terraloom_engines.bundle.planet import PlanetBase
 from terraloom_engines.cascade import Cascade, never
 from terraloom_engines.field import Field
 from terraloom_engines.field_codec import decode_field, encode_field
@@ -180,6 +181,7 @@ class Scheme:
 
 SCHEMES: dict[str, Scheme] = {
     "earth": Scheme("earth", lambda bundle, _: EarthBase(bundle.folder)),
+    "planet": Scheme("planet:SEED", lambda _, seed: PlanetBase(int(seed))),
     "plane": Scheme("plane:SEED", lambda _, seed: PlaneBase(int(seed)), WorldKind.PLANE),
 }
 """Kinds of worlds by the part of their names before the colon."""
