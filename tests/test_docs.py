@@ -15,7 +15,7 @@ import terraloom
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-RUN = ("index", "quickstart", "tiles", "streaming", "determinism", "generator")
+RUN = ("index", "quickstart", "tiles", "streaming", "determinism", "generator", "heights")
 """Pages whose Python is run here, from top to bottom; other pages have tests of their own."""
 OPTIONAL = ("mujoco", "pybullet")
 PROSE = [*PAGES, *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"))]
