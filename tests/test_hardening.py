@@ -1,4 +1,4 @@
-"""What goes wrong outside: damaged stores, requests too large, servers that go in the middle of a call; and sessions without two-way streams."""
+"""What goes wrong outside: damaged stores, requests too large, servers that go in the middle; and sessions without two-way streams."""
 
 import itertools
 import signal
@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import SimpleQueue
 
 import grpc
 import numpy as np
@@ -107,8 +108,6 @@ class _Mailbox:
     """An iterator over what is put into it, up to None."""
 
     def __init__(self) -> None:
-        from queue import SimpleQueue
-
         self._queue: SimpleQueue[pb.ClientMessage | None] = SimpleQueue()
         self.put: Callable[[pb.ClientMessage | None], None] = self._queue.put
 
