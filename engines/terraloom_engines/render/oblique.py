@@ -126,7 +126,7 @@ class _View:
     def _sampled_distances(self, farthest: float) -> Array:
         """Distances along the ground, in metres, from where the steepest line of sight may meet it to where the flattest may."""
         low, high = float(self._rays.slope.min()), float(self._rays.slope.max())
-        nearest = min(max(0.5 * self._above / max(-low, 1e-3), 0.2), 20.0)
+        nearest = min(max(0.1 * self._above / max(-low, 1e-3), 0.1), 20.0)
         if high < 0:
             farthest = min(farthest, 1.2 * (self._eye.height + 1000.0) / -high + 1000.0)
         return np.geomspace(nearest, farthest, math.ceil(math.log(farthest / nearest) / math.log(STEP_RATIO))).astype(np.float32)
