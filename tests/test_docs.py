@@ -15,8 +15,8 @@ import terraloom
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-RUN = ("index", "quickstart", "tiles", "streaming", "determinism", "generator", "heights")
-"""Pages whose Python is run here, from top to bottom; other pages have tests of their own."""
+ELSEWHERE = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py") if path.name != Path(__file__).name)
+"""Other tests: a page that one of them names, as docs/NAME.md, has its Python run there."""
 OPTIONAL = ("mujoco", "pybullet")
 PROSE = [*PAGES, *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"))]
 SOURCES = [path for folder in ("sdk/python", "engines") for path in (ROOT / folder).rglob("*.py")]
@@ -28,13 +28,13 @@ def python_blocks(page: Path) -> list[tuple[int, str]]:
     return [(text.count("\n", 0, found.start()) + 1, found[1]) for found in re.finditer(r"^```python\n(.*?)^```$", text, re.M | re.S)]
 
 
-@pytest.mark.parametrize("name", RUN)
-def test_the_python_of_a_page_runs(name: str, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if python_blocks(page) and f"docs/{page.name}" not in ELSEWHERE], ids=lambda page: page.name
+)
+def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    page, absent, names = DOCS / f"{name}.md", [], {"__name__": "__main__"}
-    blocks = python_blocks(page)
-    assert blocks
-    for line, block in blocks:
+    absent, names = [], {"__name__": "__main__"}
+    for line, block in python_blocks(page):
         lacking = [module for module in OPTIONAL if f"import {module}\n" in block and importlib.util.find_spec(module) is None]
         absent += lacking
         if not lacking:
