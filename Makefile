@@ -2,9 +2,12 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# Where the training data lies and how long each network is trained: `make train DATA=FOLDER MINUTES=120`.
+DATA ?= ../shared/data
+MINUTES ?= 120
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-browser check bench proto viewer browser sdk-cpp docs
+.PHONY: help demo test test-browser check bench train realism proto viewer browser sdk-cpp docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +30,14 @@ check: .venv/.dev ## lint, formatting, types
 bench: .venv/.dev ## measure this machine; writes benchmarks/results/<machine>.json
 	.venv/bin/python -m benchmarks
 
+train: .venv/.train ## train both networks on DATA for MINUTES each (resumable; CPU or one GPU) and write the bundle
+	.venv/bin/python -m terraloom_engines.training.train geometry --data $(DATA) --minutes $(MINUTES)
+	.venv/bin/python -m terraloom_engines.training.train imagery --data $(DATA) --minutes $(MINUTES)
+	.venv/bin/python -m terraloom_engines.training.export
+
+realism: .venv/.train ## morphometry of generated land beside real land, from the data packs in DATA
+	.venv/bin/python -m benchmarks.realism --data $(DATA) --pictures out/realism --out out/realism/report.json
+
 proto: .venv/.dev ## regenerate sdk/python/terraloom/v1 from proto/
 	.venv/bin/python proto/generate.py sdk/python
 
@@ -45,6 +56,10 @@ sdk-cpp: ## build the C++ reader in build/cpp (needs cmake, protoc with its gRPC
 
 .venv/.server: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) -e '.[server]'
+	@touch $@
+
+.venv/.train: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) -e '.[server,train]'
 	@touch $@
 
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
