@@ -45,21 +45,13 @@ _LAND_COLOURS = np.array(
 )
 """sRGB by warmth, 8 degrees a row from -24 on, and moisture, dry to wet."""
 
+REACH = 4
+"""Pixels of neighbours that relief reads."""
 _FLAT, _STEEP = 1, 4096
 _RELIEF_KNOTS = (
-    (1, 2.3),
-    (2, 2.5),
-    (4, 2.75),
-    (8, 3.2),
-    (16, 3.6),
-    (32, 4.4),
-    (64, 5.5),
-    (128, 6.45),
-    (256, 7.25),
-    (512, 7.9),
-    (4096, 8.8),
-)
-"""Octaves of metres of relief inside a pixel by the slope of the ground, in metres a pixel."""
+    (1, 1.9), (5.7, 2.4), (11.3, 3.1), (22.6, 3.9), (45, 4.75), (90, 5.9), (181, 6.9), (362, 7.75), (724, 8.4), (4096, 8.9),
+)  # fmt: skip
+"""Octaves of metres of relief inside a pixel by the slope of the land around, in metres a pixel: the medians of the embedded Earth."""
 _RELIEF = np.array(
     [
         round(256 * np.interp(math.log2(max(slope, _FLAT)), [math.log2(m) for m, _ in _RELIEF_KNOTS], [r for _, r in _RELIEF_KNOTS]))
@@ -67,10 +59,12 @@ _RELIEF = np.array(
     ],
     np.int32,
 )
-_RELIEF_SPREAD = 150
-"""Standard deviation, in 1/256 octave, of relief on ground of one slope."""
+_RELIEF_SPREAD = 140
+"""Standard deviation, in 1/256 octave, of relief on land of one slope, as on Earth."""
 _SMOOTHEST = -4 * 256
 """Relief of the deep sea floor, of which nothing is shown."""
+_SHELF = -150
+"""Metres: what lies deeper makes no coast steep."""
 _FATHOM = 40
 """Metres of depth that take an octave from the relief of the sea floor."""
 _TEXTURE = Curve(
@@ -105,12 +99,25 @@ def colour(warm: Steps, moist: Steps) -> Steps:
 
 
 def relief(sites: Sites, height: Steps) -> Steps:
-    """Stored relief, int32 (H, W), of the pixels inside the ring of one pixel that `height` (H + 2, W + 2), in metres, has round them."""
-    east, south = (height[1:-1, 2:] - height[1:-1, :-2]).astype(np.float64), (height[2:, 1:-1] - height[:-2, 1:-1]).astype(np.float64)
-    slope = np.minimum(np.sqrt(east * east + south * south) / 2, _STEEP).astype(np.int32)
-    varied = _RELIEF[slope] + (sites.fine(_ROUGHNESS)[1:-1, 1:-1] * _RELIEF_SPREAD >> 12)
-    depth = np.maximum(-height[1:-1, 1:-1], 0) * 256 // _FATHOM
+    """Stored relief, int32 (H, W), of the pixels inside the ring of `REACH` pixels that `height`, in metres, has round them.
+
+    It goes with the slope of the 7 x 7 pixels around, root mean square: on Earth that tells more than the slope of the pixel itself.
+    """
+    shown = np.maximum(height, _SHELF)
+    east, south = shown[1:-1, 2:] - shown[1:-1, :-2], shown[2:, 1:-1] - shown[:-2, 1:-1]
+    steepness = _box_sums(east.astype(np.int64) ** 2 + south.astype(np.int64) ** 2, 2 * REACH - 1)
+    slope = np.minimum(np.sqrt(steepness / (4.0 * (2 * REACH - 1) ** 2)), _STEEP).astype(np.int32)
+    inner = slice(REACH, -REACH)
+    varied = _RELIEF[slope] + (sites.fine(_ROUGHNESS)[inner, inner] * _RELIEF_SPREAD >> 12)
+    depth = np.maximum(-height[inner, inner], 0) * 256 // _FATHOM
     return np.maximum(varied - depth, _SMOOTHEST).astype(np.int32)
+
+
+def _box_sums(values: NDArray[np.int64], side: int) -> NDArray[np.int64]:
+    """Sums over all squares of `side` x `side` values: integers, exact in any order."""
+    sums = np.zeros((values.shape[0] + 1, values.shape[1] + 1), np.int64)
+    np.cumsum(np.cumsum(values, axis=0), axis=1, out=sums[1:, 1:])
+    return sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
 
 
 def texture(stored_relief: Steps, warm: Steps) -> Steps:

@@ -51,16 +51,17 @@ class PlaneBase:
         """All channels of the pixels from (top, left)."""
         if level < self.finest_level:
             return halved(self._region(level + 1, 2 * left, 2 * top, 2 * side))
-        sites = Sites(self._seed, self._origin, left - 1, top - 1, side + 2, side + 2)
+        ring = climate.REACH
+        sites = Sites(self._seed, self._origin, left - ring, top - ring, side + 2 * ring, side + 2 * ring)
         inland = terrain.continentality(sites)
         height = terrain.elevation(sites, inland)
-        inner = np.s_[1:-1, 1:-1]
+        inner = np.s_[ring:-ring, ring:-ring]
         relief = climate.relief(sites, height)
         warm, moist = climate.warmth(sites, height)[inner], climate.moisture(sites, inland)[inner]
         rasters = {
             "elevation": height[inner] * 64,
             "relief": relief,
-            "land": _land(height, relief),
+            "land": _land(height[ring - 1 : 1 - ring, ring - 1 : 1 - ring], relief),
             "texture": climate.texture(relief, warm),
             "water": np.zeros_like(relief),
         }

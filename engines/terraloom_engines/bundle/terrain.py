@@ -42,8 +42,8 @@ _COAST = octaves(36, 30.0, 5, gain=0.62)
 _RUGGED_COAST = octaves(44, 240.0, 2)
 _BELTS = (octaves(50, 700.0, 5, lacunarity=1.6, gain=0.62), octaves(55, 480.0, 5, lacunarity=1.6, gain=0.62))
 _ACTIVITY = (octaves(60, 560.0, 2), octaves(64, 400.0, 2))
-_RIDGES = octaves(70, 26.0, 4, gain=0.62)
-_STRIKE = octaves(78, 22.0, 3, gain=0.6)
+_RIDGES = (octaves(70, 34.0, 5, gain=0.62), octaves(75, 14.0, 3, gain=0.66))
+_STRIKE = octaves(79, 30.0, 4, gain=0.66)
 _PLATEAUS = octaves(84, 330.0, 3)
 _HILLS = octaves(90, 26.0, 5, gain=0.6)
 _HILLINESS = octaves(100, 170.0, 3, gain=0.6)
@@ -68,7 +68,7 @@ _ABOVE_SHORE = Curve((0.0, 0.1 * ONE), (60 / ONE, 0.3 * ONE), (260 / ONE, ONE), 
 """Share of hills that a height in metres above the shore bears: plains at the coast stay dry."""
 _RANGES_PER_BELT = 11
 """Parallel ranges to a standard deviation of a belt's field."""
-_SWELL_METRES, _PEAK_METRES = 1900, 2500
+_SWELL_METRES, _PEAK_METRES = 1900, 3200
 _SUMMITS = Curve((0.0, 0), (4500 / ONE, 4500), (9000 / ONE, 7000), (16000 / ONE, 8500), step=1)
 """Mountains where belts cross, kept within what stands on Earth."""
 
@@ -100,17 +100,17 @@ def _belts(sites: Sites) -> tuple[Steps, Steps]:
 
 
 def _ranges(sites: Sites, uplift: Steps, strike: Steps) -> Steps:
-    """Metres that mountains add: a swell; ridges that branch, each octave strong where the one before is high (Musgrave 1993); and ranges
-    along the belt, with passes."""
-    carry, peaks = np.full(uplift.shape, ONE, np.int32), np.zeros(uplift.shape, np.int32)
-    for layer in _RIDGES:
-        ridge = np.clip(ONE - (abs(sites.fine((layer._replace(weight=256),))) * 5 >> 3), 0, ONE)
-        ridge = product(product(ridge, ridge), carry)
-        peaks += ridge * layer.weight >> 8
-        carry = np.clip(ridge * 2, 0, ONE)
-    phase = strike * _RANGES_PER_BELT + sites.fine(_STRIKE)
-    along = abs((phase & (2 * ONE - 1)) - ONE)
-    peaks = (peaks * 5 + product(along, along) * 4) >> 3
+    """Metres that mountains add: a swell, on it ridges that branch, finer ones where the coarser are high, and ranges along the belt."""
+    main, spurs = (_ridge(sites.fine(layers) * 3 >> 2) for layers in _RIDGES)
+    phase = strike * _RANGES_PER_BELT + (sites.fine(_STRIKE) * 3 >> 2)
+    along = _ridge((phase & (2 * ONE - 1)) - ONE)
+    peaks = (main * 3 + along * 3 + product(spurs, main + along) * 2) >> 3
     steep = np.clip(uplift * 5 >> 2, 0, 3 * ONE // 2)
     swell = uplift * _SWELL_METRES >> 12
     return _SUMMITS(swell + product(product(steep, uplift), peaks * _PEAK_METRES >> 12))
+
+
+def _ridge(field: Steps) -> Steps:
+    """A crest along the zero lines of a field (Musgrave 1993), 1 there and 0 a standard deviation away."""
+    crest = np.maximum(ONE - abs(field), 0)
+    return product(crest, crest)
