@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -9,11 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 import terraloom_engines
 from terraloom import Client
+from terraloom.errors import CODES
 from terraloom_engines.bundle import Bundle, embedded_bundles
-from terraloom_engines.cli.app import COMMANDS
+from terraloom_engines.cli.app import COMMANDS, build
 from terraloom_engines.cli.checkup import Finding, cores, examine, free_memory, lacking, requirements
 
 COMMAND = [sys.executable, "-m", "terraloom_engines.cli"]
@@ -93,7 +96,9 @@ def test_packages_that_are_missing_or_old_are_named() -> None:
 def broken(tmp_path: Path) -> Path:
     """A second installation, whose bundle a test may break."""
     source = Path(terraloom_engines.__file__).parent
-    shutil.copytree(source, tmp_path / "terraloom_engines", copy_function=os.symlink, ignore=shutil.ignore_patterns("__pycache__", "viewer"))
+    shutil.copytree(
+        source, tmp_path / "terraloom_engines", copy_function=os.symlink, ignore=shutil.ignore_patterns("__pycache__", "viewer")
+    )
     return tmp_path / "terraloom_engines/bundle/data/earth"
 
 
@@ -126,6 +131,7 @@ def test_a_broken_bundle_is_told_in_one_line_and_never_served(
         (["serve", "--threads", "0"], "--threads"),
         (["fly", "--rate", "0"], "--rate"),
         (["fly", "--speed", "-5"], "a speed above 0"),
+        (["fly", "--speed", "nan"], "a speed above 0"),
         (["fly", "--path", "/nowhere.csv"], "no file /nowhere.csv"),
         (["heights"], "Missing argument"),
         (["tile", "4/1/1", "--level", "x"], "--level"),
@@ -142,6 +148,19 @@ def test_mistakes_are_told_in_one_line(arguments: list[str], complaint: str) -> 
 def test_a_server_that_is_gone_is_named_with_exit_code_3() -> None:
     result = run("info", "127.0.0.1:1")
     assert result.returncode == 3 and result.stderr.startswith("error: 127.0.0.1:1: ") and result.stderr.count("\n") == 1
+
+
+def test_the_page_has_every_command_with_an_example_whose_options_exist() -> None:
+    page = (Path(__file__).parent.parent / "docs/cli.md").read_text()
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    commands = get_command(build()).commands  # type: ignore[attr-defined]
+    assert set(commands) <= sections.keys()
+    for name, command in commands.items():
+        (example,) = re.findall(rf"^    terraloom {name}(.*)$", sections[name], re.MULTILINE)
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in example.split() if word.startswith("-") and not word[1:2].isdigit()} <= options
+    codes = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
+    assert {known.exit for known in CODES.values()} <= codes
 
 
 def test_shells_complete_commands_and_options(tmp_path: Path) -> None:

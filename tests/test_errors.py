@@ -49,6 +49,6 @@ def test_what_is_not_of_the_tree_is_internal_and_a_subclass_takes_after_its_pare
 
 
 def test_the_page_has_the_table_of_the_code() -> None:
-    page = (Path(__file__).parent.parent / "docs/errors.md").read_text()
+    page = (Path(__file__).parent.parent / "docs" / "errors.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (\d+) \| (\d+) \|", page, re.MULTILINE)
     assert rows == [(kind.__name__, known.grpc, str(known.http), str(known.exit)) for kind, known in CODES.items()]

@@ -134,7 +134,7 @@ def straight(start: tuple[float, float], end: tuple[float, float], height: float
     """The great circle between two places (longitude, latitude in degrees) at one height (metres) and speed (metres per second)."""
     first, last = Fix(0.0, *start, height), Fix(0.0, *end, height)
     distance = great_circle(first, last)
-    if distance == 0.0 or speed <= 0.0:
+    if distance == 0.0 or not 0.0 < speed < math.inf:
         raise InvalidArgumentError(f"a flight needs two different places and a speed above 0, got {start}, {end} and {speed:g} m/s")
     return FlightPath((first, Fix(distance / speed, *end, height)))
 

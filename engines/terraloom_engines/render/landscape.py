@@ -23,7 +23,7 @@ Array = NDArray[np.float32]
 
 LUMINANCE = (0.2126, 0.7152, 0.0722)
 """Of linear sRGB (IEC 61966-2-1)."""
-BOUNCED = np.float32(0.45)
+BOUNCED = np.float32(0.6)
 """Part of the light from all round that is grey."""
 BLEND = 0.5
 """Part of a level over which it fades into the next."""
