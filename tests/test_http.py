@@ -154,12 +154,12 @@ def test_who_comes_too_many_is_asked_to_come_back_and_who_leaves_is_forgotten() 
         assert refused.status == 429 and int(refused.headers["retry-after"]) >= 1
         assert refused.json["code"] == "RESOURCE_EXHAUSTED" and "try again" in refused.json["detail"]
         assert get(server.http, "/healthz").json == {"status": "ok"}
+        assert get(server.http, "/earth/tiles/2/1/1.glb").body[:4] == b"glTF"  # what is coarse comes all the same
         for connection in crowd:
             connection.close()
         eventually(lambda: total(server, "terraloom_http_waiting") == 0 and total(server, "terraloom_queue_tiles") == 0)
         outcome = {name: total(server, "terraloom_tiles_total", outcome=name) for name in ("generated", "dropped", "cancelled", "unwanted")}
-        assert outcome["dropped"] > MOST_WAITING - 100 and sum(outcome.values()) == MOST_WAITING
-        assert get(server.http, "/earth/tiles/1/0/0.glb").body[:4] == b"glTF"
+        assert outcome["dropped"] > MOST_WAITING - 100 and sum(outcome.values()) == MOST_WAITING + 1
 
 
 def test_admission_is_given_back_by_those_who_fail() -> None:

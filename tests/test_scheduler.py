@@ -98,6 +98,20 @@ async def test_a_running_piece_makes_way_for_collision_and_goes_on_after_it(work
     assert (counters.preempted, counters.cancelled, counters.wasted_seconds) == (1, 0, 0.0)
 
 
+async def test_a_running_piece_makes_way_for_much_coarser_ones_alone(workshop: Workshop) -> None:
+    task = asyncio.create_task(workshop.scheduler.run("deep", Priority(WorkClass.NEAR, 0.0, 15)))
+    await workshop.until_begun()
+    subscription = workshop.subscribe()
+    subscription.replace({"parent": Priority(WorkClass.NEAR, 0.0, 14), "idle": Priority(WorkClass.PREFETCH, 1.0, 2)})
+    await asyncio.sleep(0.05)
+    assert workshop.started == ["deep"]
+    subscription.replace({"coarse": Priority(WorkClass.NEAR, 0.0, 3)})
+    await workshop.until_begun()
+    workshop.gate.set()
+    assert await task == "DEEP"
+    assert workshop.started == ["deep", "coarse", "deep"]
+
+
 async def test_new_wishes_reorder_the_queue(workshop: Workshop) -> None:
     await blocked(workshop)
     subscription = workshop.subscribe()

@@ -4,9 +4,9 @@ Sessions live on the asyncio event loop and say what they want as a whole set, n
 What is wanted is first looked for where it may be stored; what is not found there queues for one worker thread, one
 because a single generation already uses every core. So the loop never blocks and nothing stored waits for generation.
 Work that nobody wants any more is dropped before it starts, and a running piece learns it through its `cancelled`
-callable, which the cascade asks between levels. The same callable makes way for collision: a piece for the eye goes back into the
-queue when one that a body is about to touch comes, and goes on later from the levels it has finished. All but that callable
-runs on the loop's thread, so there are no locks.
+callable, which the cascade asks between levels. The same callable makes way: a piece for the eye goes back into the queue when one
+comes that a body is about to touch, or one as urgent that is much coarser, and goes on later from the levels it has finished. All but
+that callable runs on the loop's thread, so there are no locks.
 """
 
 import asyncio
@@ -26,6 +26,8 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 R = TypeVar("R")
 
+MUCH_COARSER = 4
+"""Levels by which a tile is coarser that need not wait until a running one is done: it is what there is to see meanwhile."""
 READERS = 2
 """Threads that look for stored pieces."""
 
@@ -221,8 +223,8 @@ class Scheduler(Generic[K, T]):
         heapq.heappush(self._heap, (priority, job.entry, job))
         self._queued.set()
         running = self._running
-        if priority.work_class is WorkClass.COLLISION and running is not None and running.wanted_by:
-            self._preempted |= min(running.wanted_by.values()).work_class is not WorkClass.COLLISION
+        if running is not None and running.wanted_by:
+            self._preempted |= _makes_way(min(running.wanted_by.values()), priority)
 
     def _pop(self) -> _Job[K, T] | None:
         while self._heap:
@@ -297,3 +299,10 @@ class Scheduler(Generic[K, T]):
         for subscription in subscriptions:
             subscription.wanted.pop(job.key, None)
             subscription.deliver(job.key, result)
+
+
+def _makes_way(running: Priority, coming: Priority) -> bool:
+    """Whether a running piece waits for one that comes: for collision, or for one that is as urgent and costs little beside it."""
+    if WorkClass.COLLISION in (running.work_class, coming.work_class):
+        return running.work_class > coming.work_class
+    return coming.work_class <= running.work_class and coming.level + MUCH_COARSER <= running.level

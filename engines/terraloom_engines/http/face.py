@@ -1,5 +1,6 @@
 """What the endpoints share: the worlds, and one way to obtain what a tile holds."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
@@ -39,12 +40,14 @@ class Face:
     async def obtain(self, request: Request, served: ServedWorld, tile: TileId, options: Options) -> TileContent:
         """What a tile holds: from memory at once, else as its turn comes, coarse tiles first, for as long as the client waits.
 
+        Tiles of the base cost next to nothing and are always let in: there is something to see while others wait.
         Raises ResourceExhaustedError when too many wait, CancelledError when the client has gone, and what generation raises.
         """
         key = ContentKey(tile, options)
         content = served.contents.cached(key)
         if content is None:
-            with self.admission(), served.in_use():
+            admission = self.admission() if tile.z > served.world.base_level else nullcontext()
+            with admission, served.in_use():
                 content = await unless_disconnected(request, served.contents.get(key, waited_for(tile.z)))
         return content
 
