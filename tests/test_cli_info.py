@@ -16,6 +16,7 @@ import terraloom_engines
 from terraloom import Client
 from terraloom.errors import CODES
 from terraloom_engines.bundle import Bundle, embedded_bundles
+from terraloom_engines.cli import main
 from terraloom_engines.cli.app import COMMANDS, build
 from terraloom_engines.cli.checkup import Finding, cores, examine, free_memory, lacking, requirements
 
@@ -26,9 +27,9 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=120, check=False, env=os.environ | environment)
 
 
-def found(store: Path | None = None, **ports: int) -> dict[str, Finding]:
-    """What the doctor finds, by name."""
-    return {finding.name: finding for finding in examine(store, {f"--{name}": port for name, port in ports.items()})}
+def found(name: str, store: Path | None = None, **ports: int) -> Finding:
+    """One of the doctor's findings."""
+    return next(finding for finding in examine(store, {f"--{option}": port for option, port in ports.items()}) if finding.name == name)
 
 
 def test_info_of_a_server_is_what_it_describes(server: str, client: Client) -> None:
@@ -76,12 +77,12 @@ def test_the_doctor_exits_with_1_and_says_what_to_do() -> None:
 
 
 def test_a_port_that_a_server_of_ours_has_is_worth_a_note(server: str) -> None:
-    finding = found(port=int(server.rpartition(":")[2]))["port"]
+    finding = found("port", port=int(server.rpartition(":")[2]))
     assert finding.state == "note" and "a Terraloom server of version" in finding.found
 
 
 def test_a_store_that_cannot_be_written_is_a_fault() -> None:
-    finding = found(Path("/proc/none"))["store"]
+    finding = found("store", Path("/proc/none"))
     assert (finding.state, finding.remedy) == ("fault", "give --store a directory of yours")
 
 
@@ -139,10 +140,15 @@ def test_a_broken_bundle_is_told_in_one_line_and_never_served(
         (["serve", "--seed", "-1"], "seed -1 is out of range: allowed are 0 to 4294967295"),
     ],
 )
-def test_mistakes_are_told_in_one_line(arguments: list[str], complaint: str) -> None:
-    result = run(*arguments)
-    assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith("error: ") and complaint in result.stderr and result.stderr.count("\n") == 1
+def test_mistakes_are_told_in_one_line(
+    arguments: list[str], complaint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["terraloom", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out) == (2, "")
+    assert said.err.startswith("error: ") and complaint in said.err and said.err.count("\n") == 1
 
 
 def test_a_server_that_is_gone_is_named_with_exit_code_3() -> None:

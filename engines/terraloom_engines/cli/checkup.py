@@ -69,21 +69,21 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def examine(store: Path | None, ports: dict[str, int]) -> Iterator[Finding]:
-    """Looks at everything; `ports` are those that a server would listen on, by option."""
+    """Looks at everything, what takes long last; `ports` are those that a server would listen on, by option."""
     yield Finding(
         "terraloom", "ok", f"{version('terraloom')} on Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     )
     missing = lacking(requirements("") | requirements("server"))
     yield _packages(missing)
-    if not missing:
-        yield _guarded("bundle", _bundle)
-        yield _guarded("runtime", _runtime)
+    yield _extras()
     yield _cores()
     yield _memory()
     yield _store(store)
     for option, port in ports.items():
         yield _port(option, port)
-    yield _extras()
+    if not missing:
+        yield _guarded("bundle", _bundle)
+        yield _guarded("runtime", _runtime)
 
 
 def _guarded(name: str, look: Callable[[], str]) -> Finding:
