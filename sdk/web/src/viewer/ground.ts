@@ -53,6 +53,7 @@ const FRAGMENT = /* glsl */ `
   varying float vDepth;
   ${AIR_GLSL}
   ${SKY_GLSL}
+  const float LAND_GAIN = 1.3; // Blue Marble is darker than land under a sun like this one
   const vec3 SEA = vec3(0.00335, 0.01681, 0.04817); // linear, as the server paints it
 
   void main() {
@@ -60,7 +61,8 @@ const FRAGMENT = /* glsl */ `
     vec3 colour = texture2D(uPicture, vUv).rgb;
     vec3 normal = normalize(vNormal), up = normalize((uCamera + vToPoint * 1e-3 * STRETCH) * STRETCH);
     float water = 1.0 - smoothstep(0.006, 0.018, length(colour - SEA));
-    water *= smoothstep(0.9985, 0.9998, dot(normal, up));
+    water *= smoothstep(0.90, 0.97, dot(normal, up));
+    colour *= mix(LAND_GAIN, 1.0, water);
 
     #ifdef DETAIL
       vec2 within = (vUv * ${(TEXTURE_SIDE + 2 * GUTTER).toFixed(1)} - ${GUTTER.toFixed(1)}) / ${TEXTURE_SIDE.toFixed(1)};
@@ -116,6 +118,7 @@ export interface GroundQuality {
   steps: number;
   detail: boolean;
   shine: boolean;
+  anisotropy: number;
 }
 
 /** Makes materials of tiles; uniforms in `shared` are one for all of them. */
@@ -124,7 +127,9 @@ export class Ground {
     private readonly shared: Record<string, IUniform>,
     private readonly quality: GroundQuality,
   ) {
-    shared.uDetail = { value: detailTexture() };
+    const detail = detailTexture();
+    detail.anisotropy = quality.anisotropy;
+    shared.uDetail = { value: detail };
   }
 
   /** `east` and `south` are the axes of the tile's frame, earth-centred. */

@@ -34,7 +34,7 @@ export class Sun {
     const rise = Math.asin(this.direction(up.clone()).dot(up)) / RADIANS;
     const day = smooth(-10, 12, rise);
     const space = smooth(30, 200, height);
-    const exposure = 0.46 * (1 - 0.4 * space) * (1 + 6 * (1 - day) ** 2 * (1 - space));
+    const exposure = 0.58 * (1 - 0.45 * space) * (1 + 6 * (1 - day) ** 2 * (1 - space));
     return { exposure, stars: Math.max(1 - smooth(-12, -4, rise), smooth(50, 150, height)) };
   }
 }

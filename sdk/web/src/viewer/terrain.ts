@@ -14,7 +14,7 @@ interface Tile {
   geometricError: number;
   boundingVolume: { region?: number[] };
   internal: { hasRenderableContent: boolean; loadingState: number };
-  traversal: { visible: boolean };
+  traversal: { used: boolean; error: number };
   engineData: { boundingVolume: { distanceToPoint(point: Vector3): number } };
 }
 
@@ -64,6 +64,8 @@ export class Terrain {
     this.tiles.lruCache.maxBytesSize = CACHE_BYTES;
     this.tiles.lruCache.minBytesSize = CACHE_BYTES * 0.7;
     this.tiles.downloadQueue.maxJobsPerOrigin = CONNECTIONS;
+    this.tiles.downloadQueue.priorityCallback = coarseFirst as never;
+    this.tiles.parseQueue.priorityCallback = coarseFirst as never;
     this.tiles.parseQueue.maxJobs = 3;
     for (const event of ["load-model", "load-tileset", "tile-visibility-change", "needs-update", "needs-render"]) {
       this.tiles.addEventListener(event as "load-model", () => this.onChange());
@@ -141,6 +143,18 @@ export class Terrain {
     const size = this.tiles.getResolution(this.camera, new Vector2());
     return 2 / this.camera.projectionMatrix.elements[5] / (size?.y || 1);
   }
+}
+
+/**
+ * Order of loading, 1 when `a` comes before `b`: what is wanted still, the coarser, then what looks worse. A tile shows once its siblings
+ * and its parent's siblings are there, so whole levels make ground sooner than a deep column under the camera.
+ */
+function coarseFirst(a: Tile, b: Tile): number {
+  if (!a.traversal || !b.traversal) return 0;
+  if (a.traversal.used !== b.traversal.used) return a.traversal.used ? 1 : -1;
+  const [levelA, levelB] = [a, b].map((tile) => Math.round(Math.log2(tile.geometricError)));
+  if (levelA !== levelB) return levelA > levelB ? 1 : -1;
+  return Math.sign(a.traversal.error - b.traversal.error) || 0;
 }
 
 /** Angle at Earth's centre from a height to its horizon, with some margin for the ellipsoid. */

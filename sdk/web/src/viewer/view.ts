@@ -37,6 +37,11 @@ const SETTINGS: Record<Quality, Settings> = {
 const FIELD_OF_VIEW = 55;
 const FARTHEST = 1e9;
 const MOST_SECONDS = 0.1;
+/** Milliseconds of a frame that count as smooth, and as the slowest that matters. */
+const SMOOTH = 40;
+const SLOWEST = 1000;
+/** Frames that a slow machine waits before it draws what arrived. */
+const PATIENCE = 4;
 
 /** The quality that was chosen, else what the machine is likely to bear. */
 export function qualityOf(chosen: string | null): Quality {
@@ -65,6 +70,12 @@ export class View3D {
   private dirty = true;
   private wireframe = false;
   private last = 0;
+  private drawn = 0;
+  private drew = false;
+  /** Milliseconds that a frame takes, about. */
+  private cost = SMOOTH;
+  /** Whether tiles came since the last frame. */
+  private arrived = false;
 
   constructor(
     readonly canvas: HTMLCanvasElement,
@@ -102,7 +113,7 @@ export class View3D {
     const url = this.settings.segments === 64 ? world.tileset : `${world.tileset}${separator}segments=${this.settings.segments}`;
     this.terrain = new Terrain(url, this.camera, this.server, this.ground, this.settings.anisotropy);
     this.terrain.tiles.errorTarget = this.settings.error;
-    this.terrain.onChange = () => this.wake();
+    this.terrain.onChange = () => (this.arrived = true);
     this.scene.add(this.terrain.group);
     this.pilot.ground = null;
     this.wake();
@@ -151,13 +162,20 @@ export class View3D {
 
   private frame(now: number): void {
     requestAnimationFrame((next) => this.frame(next));
-    const seconds = Math.min(MOST_SECONDS, (now - this.last) / 1000);
+    const interval = now - this.last;
     this.last = now;
+    if (this.drew) this.cost += 0.5 * (Math.min(interval, SLOWEST) - this.cost);
+    this.drew = false;
+    const seconds = Math.min(MOST_SECONDS, interval / 1000);
     if (this.controls.apply(seconds)) this.wake();
-    if (!this.dirty || document.hidden) return;
-    this.dirty = false;
-    this.shared.uTime.value += seconds;
+    if (document.hidden || (!this.dirty && !this.arrived)) return;
     this.settleOnGround();
+    // New tiles alone do not hurry a slow machine: it has better things to do than to draw each of them.
+    if (!this.dirty && now - this.drawn < PATIENCE * (this.cost - SMOOTH)) return;
+    this.dirty = this.arrived = false;
+    this.drew = true;
+    this.drawn = now;
+    this.shared.uTime.value += seconds;
     this.draw();
     this.measured.drew(now, this.terrain, this.camera);
   }
