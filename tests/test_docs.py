@@ -52,7 +52,7 @@ def test_relative_links_of_a_page_lead_to_files(page: Path) -> None:
 
 def test_every_page_is_in_the_navigation() -> None:
     listed = re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.M)
-    assert sorted(listed) == sorted(str(page.relative_to(DOCS)) for page in PAGES)
+    assert sorted(listed) == sorted(str(page.relative_to(DOCS)) for page in PAGES), "add the page to `nav` in mkdocs.yml"
 
 
 def test_every_public_name_of_the_client_is_in_the_reference() -> None:
