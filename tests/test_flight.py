@@ -121,4 +121,4 @@ def test_any_text_is_a_path_or_refused(text: str) -> None:
         file.flush()
         with contextlib.suppress(InvalidArgumentError):
             path = read_path(Path(file.name))
-            assert all(RANGES["latitude"][0] <= fix.latitude <= RANGES["latitude"][1] for fix in path.fixes)
+            assert all(RANGES["latitude"][0] <= fix.north <= RANGES["latitude"][1] for fix in path.fixes)

@@ -1,4 +1,4 @@
-"""`terraloom demo`: serve Earth, fly over the Alps through the stream, leave pictures and a table of latencies."""
+"""`terraloom demo`: serve a world, fly over it through the stream, leave pictures and a table of latencies."""
 
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -14,15 +14,19 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from terraloom import Client, Stream, View
+    from terraloom import Client, PlaneView, Stream, View
     from terraloom.errors import TerraloomError
     from terraloom_engines.cli.flight import FlightPath, Moment
     from terraloom_engines.cli.fly import FlightReport
     from terraloom_engines.render.received import TileSurface
-    from terraloom_engines.tiling import TileId
+    from terraloom_engines.tiling import TileId, WorldKind
 
 ROUTE = ((0.0, 7.895, 46.665, 3500.0), (25.0, 7.925, 46.63, 3900.0), (41.0, 7.945, 46.605, 4300.0), (57.0, 7.935, 46.57, 4700.0))
 """Seconds, longitude, latitude, metres: from Lake Brienz over the Bernese Alps."""
+PLANE_ROUTE = ((0.0, 3000.0, 2000.0), (57.0, 7500.0, 8500.0))
+"""Seconds, x, y in metres: near the origin of a plane, where tiles of all levels meet, but not across it."""
+PLANE_CLEARANCE = 1200.0
+"""Metres above the highest ground of that route."""
 PITCH = -12.0
 """Degrees above the horizon that the camera looks."""
 VIEWS_AT = (24.0, 40.0, 56.0)
@@ -35,7 +39,7 @@ TARGET_PIXELS = 16.0
 class Snapshot:
     """What the client held and drew at one moment of the flight."""
 
-    view: "View"
+    view: "View | PlaneView"
     surfaces: "list[TileSurface]"
     drawn: "frozenset[TileId]"
 
@@ -64,10 +68,29 @@ class Album:
             elif isinstance(event, Failed):
                 self.failures.append(event.error)
         view = path.view(moment.seconds)
-        self.track.append((view.longitude, view.latitude))
+        self.track.append(place_of(view))
         if len(self.snapshots) < len(self.views_at) and moment.seconds >= self.views_at[len(self.snapshots)]:
-            held = [self.received[TileId(*tile)] for tile in stream.held if TileId(*tile) in self.received]
-            self.snapshots.append(Snapshot(view, held, frozenset(TileId(*tile) for tile in stream.visible)))
+            held = [self.received[tile] for tile in (TileId(*tile, path.kind) for tile in stream.held) if tile in self.received]
+            self.snapshots.append(Snapshot(view, held, frozenset(TileId(*tile, path.kind) for tile in stream.visible)))
+
+
+def place_of(view: "View | PlaneView") -> tuple[float, float]:
+    """Longitude and latitude in degrees, or x and y in metres."""
+    from terraloom import PlaneView
+
+    return (view.x, view.y) if isinstance(view, PlaneView) else (view.longitude, view.latitude)
+
+
+def demo_path(client: "Client", kind: "WorldKind") -> "FlightPath":
+    """The way that is flown; over a plane, as high as its ground asks for."""
+    from terraloom_engines.cli.flight import Fix, FlightPath
+    from terraloom_engines.tiling import WorldKind
+
+    if kind is WorldKind.PLANET:
+        return FlightPath(tuple(Fix(*fix) for fix in ROUTE), PITCH)
+    ground = client.sample_heights([fix[1:] for fix in PLANE_ROUTE], level=9)
+    fixes = tuple(Fix(*fix, float(ground.max()) + PLANE_CLEARANCE) for fix in PLANE_ROUTE)
+    return FlightPath(fixes, PITCH, kind)
 
 
 def fly_for(album: Album, client: "Client", path: "FlightPath", advance: "Callable[[float, int], None]") -> "FlightReport":
@@ -98,46 +121,54 @@ def chart(album: Album) -> "Image.Image":
     from terraloom_engines.render.chart import Chart, draw_chart
 
     drawn = frozenset().union(*(snapshot.drawn for snapshot in album.snapshots))
-    covered = {tile.ancestor(level) for tile in drawn for level in range(tile.z)}
-    marks = [(snapshot.view.longitude, snapshot.view.latitude) for snapshot in album.snapshots]
-    return draw_chart(Chart(drawn - covered, album.track, marks), album.received.values())
+    covered = {tile.ancestor(level) for tile in drawn for level in range(tile.kind.min_level, tile.z)}
+    marks = [place_of(snapshot.view) for snapshot in album.snapshots]
+    kinds = {tile.kind for tile in album.received}
+    return draw_chart(Chart(drawn - covered, album.track, marks, kind=kinds.pop()), album.received.values())
 
 
 def view_picture(snapshot: Snapshot) -> "Image.Image":
-    """The oblique view of a snapshot."""
-    from terraloom import Camera
+    """The oblique view of a snapshot over a planet."""
+    from terraloom import Camera, View
     from terraloom_engines.render.camera import Eye
     from terraloom_engines.render.oblique import oblique_picture
 
     view, camera = snapshot.view, snapshot.view.camera or Camera()
+    assert isinstance(view, View), "perspective pictures are of planets"
     return oblique_picture(snapshot.surfaces, Eye(view.longitude, view.latitude, view.height, camera.heading, camera.pitch))
 
 
 def command(
     output: Annotated[Path, typer.Option("--output", "-o", file_okay=False, help="directory for the pictures")] = Path("out/demo"),
+    world: Annotated[str, typer.Option(help="name of the world")] = "earth",
+    seed: Annotated[int, typer.Option(min=0, help="seed of all that is generated")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Serve Earth, fly over the Alps for a minute, draw what came and how fast."""
+    """Serve a world, fly over the Alps (or the origin of a plane) for a minute, draw what came and how fast."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from terraloom import connect
     from terraloom.testing import run_server
-    from terraloom_engines.cli.flight import Fix, FlightPath
     from terraloom_engines.cli.output import writing
+    from terraloom_engines.tiling import WorldKind
+    from terraloom_engines.world import world_kind
 
-    console, album, path = Console(stderr=as_json), Album(VIEWS_AT), FlightPath(tuple(Fix(*fix) for fix in ROUTE), PITCH)
+    console, album, kind = Console(stderr=as_json), Album(VIEWS_AT), world_kind(world)
     with writing(output / "path.png"):
         pass  # a folder that cannot be made is told before the flight, not after
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
-        flying = bar.add_task("flying over the Alps", total=path.duration, state="")
-        drawing = bar.add_task("drawing pictures", total=1 + len(VIEWS_AT), state="")
-        with run_server() as address, connect(address) as client:
+        flying = bar.add_task(f"flying over {world}", total=None, state="")
+        drawing = bar.add_task("drawing pictures", total=1 + (len(VIEWS_AT) if kind is WorldKind.PLANET else 0), state="")
+        with run_server("--world", world, "--seed", str(seed)) as address, connect(address) as client:
             client.wait_ready()
+            path = demo_path(client, kind)
+            bar.update(flying, total=path.duration)
             figures = fly_for(album, client, path, lambda seconds, tiles: bar.update(flying, completed=seconds, state=f"{tiles} tiles"))
         pictures = {"path.png": partial(chart, album)}
-        pictures |= {f"view-{number}.png": partial(view_picture, shot) for number, shot in enumerate(album.snapshots, start=1)}
+        if kind is WorldKind.PLANET:
+            pictures |= {f"view-{number}.png": partial(view_picture, shot) for number, shot in enumerate(album.snapshots, start=1)}
         for name, draw in pictures.items():
             bar.update(drawing, state=name)
             with writing(output / name) as file:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, pairwise
 
-from terraloom import Camera, Event, Stream, View
+from terraloom import Camera, Event, PlaneView, Stream, View
 from terraloom.errors import InvalidArgumentError
+from terraloom_engines.tiling import WorldKind
 
 EARTH_RADIUS = 6371008.8
 """Mean radius in metres (IUGG): along the path a sphere is near enough."""
@@ -16,15 +17,15 @@ EARTH_RADIUS = 6371008.8
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """One timed place of a path: seconds, degrees, metres above mean sea level.
+    """One timed place of a path: seconds, longitude and latitude in degrees or x and y in metres on a plane, metres above mean sea level.
 
     `heading` (clockwise from north) and `pitch` (up from the horizon) say where to look; None looks where the flight goes, and as far up
     as the path does.
     """
 
     seconds: float
-    longitude: float
-    latitude: float
+    east: float
+    north: float
     height: float
     heading: float | None = None
     pitch: float | None = None
@@ -32,10 +33,14 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class FlightPath:
-    """At least two fixes in order of time, joined by great circles flown at constant speed and climb; looks ahead, `pitch` degrees up."""
+    """At least two fixes in order of time, joined by great circles, on a plane by straight lines, flown at constant speed and climb.
+
+    Looks ahead, `pitch` degrees up.
+    """
 
     fixes: tuple[Fix, ...]
     pitch: float = -20.0
+    kind: WorldKind = WorldKind.PLANET
 
     def __post_init__(self) -> None:
         times = [fix.seconds for fix in self.fixes]
@@ -58,18 +63,24 @@ class FlightPath:
             angle if any(getattr(fix, name) is not None for fix in self.fixes) else None
             for name, angle in (("heading", camera.heading), ("pitch", camera.pitch))
         ]
-        return FlightPath((*before, Fix(end, view.longitude, view.latitude, view.height, *looks)), self.pitch)
+        place = (view.x, view.y, view.z) if isinstance(view, PlaneView) else (view.longitude, view.latitude, view.height)
+        return FlightPath((*before, Fix(end, *place, *looks)), self.pitch, self.kind)
 
-    def view(self, seconds: float) -> View:
+    def view(self, seconds: float) -> View | PlaneView:
         """The viewpoint `seconds` after the start; before and after the path its ends."""
         moment = min(max(seconds, 0.0), self.duration) + self.fixes[0].seconds
         index = min(bisect_right([fix.seconds for fix in self.fixes], moment), len(self.fixes) - 1)
         start, end = self.fixes[index - 1], self.fixes[index]
         span = end.seconds - start.seconds
         part = (moment - start.seconds) / span
-        longitude, latitude = intermediate(start, end, part)
-        heading = bearing(longitude, latitude, end) if part < 1 else bearing(start.longitude, start.latitude, end)
-        speed = great_circle(start, end) / span
+        plane = self.kind is WorldKind.PLANE
+        if plane:
+            east, north = _between(start.east, end.east, part, 0.0), _between(start.north, end.north, part, 0.0)
+            heading = math.degrees(math.atan2(end.east - start.east, end.north - start.north)) % 360.0
+        else:
+            east, north = intermediate(start, end, part)
+            heading = bearing(east, north, end) if part < 1 else bearing(start.east, start.north, end)
+        speed = ground_distance(start, end, self.kind) / span
         velocity = (
             speed * math.sin(math.radians(heading)),
             speed * math.cos(math.radians(heading)),
@@ -80,7 +91,7 @@ class FlightPath:
             heading=_turned(start.heading, end.heading, part, heading),
             pitch=_between(start.pitch, end.pitch, part, self.pitch),
         )
-        return View(longitude, latitude, height, velocity, camera)
+        return (PlaneView if plane else View)(east, north, height, velocity, camera)
 
 
 def _between(start: float | None, end: float | None, part: float, otherwise: float) -> float:
@@ -95,14 +106,21 @@ def _turned(start: float | None, end: float | None, part: float, otherwise: floa
     return (first + ((last - first + 180.0) % 360.0 - 180.0) * part) % 360.0
 
 
+def ground_distance(start: Fix, end: Fix, kind: WorldKind) -> float:
+    """Metres between two fixes along the ground."""
+    if kind is WorldKind.PLANE:
+        return math.hypot(end.east - start.east, end.north - start.north)
+    return great_circle(start, end)
+
+
 def great_circle(start: Fix, end: Fix) -> float:
     """Metres between two fixes along the sphere (haversine)."""
     return EARTH_RADIUS * _angle(start, end)
 
 
 def _angle(start: Fix, end: Fix) -> float:
-    phi, psi = math.radians(start.latitude), math.radians(end.latitude)
-    dlon = math.radians(end.longitude - start.longitude)
+    phi, psi = math.radians(start.north), math.radians(end.north)
+    dlon = math.radians(end.east - start.east)
     haversine = math.sin((psi - phi) / 2) ** 2 + math.cos(phi) * math.cos(psi) * math.sin(dlon / 2) ** 2
     return 2 * math.asin(min(1.0, math.sqrt(haversine)))
 
@@ -111,32 +129,34 @@ def intermediate(start: Fix, end: Fix, part: float) -> tuple[float, float]:
     """Longitude and latitude in degrees at `part` (0..1) of the great circle between two fixes (spherical linear interpolation)."""
     angle = _angle(start, end)
     if angle == 0.0:
-        return start.longitude, start.latitude
+        return start.east, start.north
     weights = math.sin((1 - part) * angle) / math.sin(angle), math.sin(part * angle) / math.sin(angle)
     x, y, z = (sum(w * c for w, c in zip(weights, axis, strict=True)) for axis in zip(_unit(start), _unit(end), strict=True))
     return math.degrees(math.atan2(y, x)), math.degrees(math.atan2(z, math.hypot(x, y)))
 
 
 def _unit(fix: Fix) -> tuple[float, float, float]:
-    lam, phi = math.radians(fix.longitude), math.radians(fix.latitude)
+    lam, phi = math.radians(fix.east), math.radians(fix.north)
     return math.cos(phi) * math.cos(lam), math.cos(phi) * math.sin(lam), math.sin(phi)
 
 
 def bearing(longitude: float, latitude: float, end: Fix) -> float:
     """Initial course in degrees clockwise from north of the great circle from a place (degrees) to `end`."""
-    phi, psi, dlon = math.radians(latitude), math.radians(end.latitude), math.radians(end.longitude - longitude)
+    phi, psi, dlon = math.radians(latitude), math.radians(end.north), math.radians(end.east - longitude)
     east = math.sin(dlon) * math.cos(psi)
     north = math.cos(phi) * math.sin(psi) - math.sin(phi) * math.cos(psi) * math.cos(dlon)
     return math.degrees(math.atan2(east, north)) % 360.0
 
 
-def straight(start: tuple[float, float], end: tuple[float, float], height: float, speed: float) -> FlightPath:
-    """The great circle between two places (longitude, latitude in degrees) at one height (metres) and speed (metres per second)."""
+def straight(
+    start: tuple[float, float], end: tuple[float, float], height: float, speed: float, kind: WorldKind = WorldKind.PLANET
+) -> FlightPath:
+    """The shortest way between two places (degrees, or metres on a plane) at one height (metres) and speed (metres per second)."""
     first, last = Fix(0.0, *start, height), Fix(0.0, *end, height)
-    distance = great_circle(first, last)
+    distance = ground_distance(first, last, kind)
     if distance == 0.0 or not 0.0 < speed < math.inf:
         raise InvalidArgumentError(f"a flight needs two different places and a speed above 0, got {start}, {end} and {speed:g} m/s")
-    return FlightPath((first, Fix(distance / speed, *end, height)))
+    return FlightPath((first, Fix(distance / speed, *end, height)), kind=kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from terraloom_engines.cli.output import AsJson, print_json
-from terraloom_engines.cli.path_csv import COLUMNS, OPTIONAL
+from terraloom_engines.cli.path_csv import COLUMNS, OPTIONAL, PLANE_COLUMNS, read_path
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from terraloom import Client, Counters, StreamOptions
     from terraloom_engines.cli.flight import FlightPath
+    from terraloom_engines.tiling import WorldKind
 
 ALPS = "6.60,45.83", "8.00,45.95"
 """From Mont Blanc towards Monte Rosa and the Bernese Alps."""
+ACROSS = "2000,2000", "92000,62000"
+"""On a plane: from near its origin north-eastward."""
 SECONDS_TO_CONNECT = 5.0
-COLUMNS_TOLD = f"{', '.join(COLUMNS)} and, if wanted, {', '.join(OPTIONAL)}"
+COLUMNS_TOLD = f"{', '.join(COLUMNS)} (on a plane {', '.join(PLANE_COLUMNS)}) and, if wanted, {', '.join(OPTIONAL)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +99,21 @@ def fly_over(client: "Client", path: "FlightPath", options: "StreamOptions", rat
         return report(stream.counters, seconds, completes, failed)
 
 
+def route(kind: "WorldKind", start: str | None, end: str | None, height: float, speed: float) -> "FlightPath":
+    """The way from one place of a kind of world to another. Raises InvalidArgumentError or NotFoundError."""
+    from terraloom_engines.cli.flight import straight
+    from terraloom_engines.render.places import parse_spot
+    from terraloom_engines.tiling import WorldKind
+
+    usual = ACROSS if kind is WorldKind.PLANE else ALPS
+    first, last = (parse_spot(given or default, kind) for given, default in zip((start, end), usual, strict=True))
+    return straight((first.east, first.north), (last.east, last.north), height, speed, kind)
+
+
 def command(
     target: Annotated[str, typer.Argument(help="address of the server")] = "127.0.0.1:50051",
-    start: Annotated[str, typer.Option("--from", help="LONGITUDE,LATITUDE in degrees, or the name of a place")] = ALPS[0],
-    end: Annotated[str, typer.Option("--to", help="the same")] = ALPS[1],
+    start: Annotated[str | None, typer.Option("--from", help="name of a place, LONGITUDE,LATITUDE or, on a plane, X,Y in metres")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="the same")] = None,
     height: Annotated[float, typer.Option(help="metres above mean sea level")] = 5500.0,
     speed: Annotated[float, typer.Option(help="metres per second")] = 120.0,
     path: Annotated[Path | None, typer.Option(dir_okay=False, help=f"CSV instead, with the columns {COLUMNS_TOLD}")] = None,
@@ -108,23 +122,26 @@ def command(
     target_pixels: Annotated[float, typer.Option(min=0.5, help="screen-space error that is refined to, in lines of 1080")] = 16.0,
     max_level: Annotated[int | None, typer.Option(min=0, help="finest level asked for")] = None,
     world: Annotated[str, typer.Option(help="name of the world; empty: the server's default")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="seed of all that is generated")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Fly over a running server in real time and print how fast tiles came."""
     from rich.console import Console
 
     from terraloom import ScreenSpaceError, StreamOptions, connect
-    from terraloom_engines.cli import flight
-    from terraloom_engines.cli.path_csv import read_path
-    from terraloom_engines.render.places import parse_place
+    from terraloom_engines.tiling import WorldKind
+    from terraloom_engines.world import world_kind
 
-    ends = [(place.longitude, place.latitude) for place in (parse_place(start), parse_place(end))]
-    way = read_path(path) if path else flight.straight(ends[0], ends[1], height, speed)
-    way = way if seconds is None else way.until(seconds)
+    def way(kind: "WorldKind") -> "FlightPath":
+        found = route(kind, start, end, height, speed) if path is None else read_path(path, kind=kind)
+        return found if seconds is None else found.until(seconds)
+
+    course = way(world_kind(world) if world else WorldKind.PLANET)
     options = StreamOptions(selection=ScreenSpaceError(target_pixels), max_level=max_level)
-    with connect(target, world) as client:
-        client.wait_ready(SECONDS_TO_CONNECT)
-        figures = fly_over(client, way, options, rate, progress=not as_json)
+    with connect(target, world, seed) as client:
+        kind = WorldKind(client.wait_ready(SECONDS_TO_CONNECT).world.kind)
+        course = course if kind is course.kind else way(kind)  # the server's default world may be a plane
+        figures = fly_over(client, course, options, rate, progress=not as_json)
     if as_json:
         print_json(asdict(figures))
     else:

@@ -5,8 +5,8 @@
     10,7.02,46.00,3100,100,-10
 
 Columns may stand in any order and others among them are passed over. `time` (seconds; `seconds` is another name of it) increases,
-longitude and latitude are degrees, height is metres above mean sea level. `heading` (degrees clockwise from north) and `pitch` (degrees up
-from the horizon) are optional, as columns and in each line.
+longitude and latitude are degrees (on a plane x and y stand in their place, metres), height is metres above mean sea level. `heading`
+(degrees clockwise from north) and `pitch` (degrees up from the horizon) are optional, as columns and in each line.
 """
 
 import csv
@@ -16,19 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from terraloom.errors import InvalidArgumentError, NotFoundError
+from terraloom_engines.tiling import PLANE_REACH, WorldKind
 
 if TYPE_CHECKING:
     from terraloom_engines.cli.flight import Fix, FlightPath
 
 COLUMNS = ("time", "longitude", "latitude", "height")
+PLANE_COLUMNS = ("time", "x", "y", "height")
 OPTIONAL = ("heading", "pitch")
 SYNONYMS = {"seconds": "time"}
 RANGES = {"longitude": (-180.0, 180.0), "latitude": (-90.0, 90.0), "height": (-12_000.0, 1e8), "pitch": (-90.0, 90.0)}
+RANGES |= dict.fromkeys("xy", (-PLANE_REACH / 2, PLANE_REACH / 2))
 MOST_LINES = 1_000_000
 
 
-def read_path(file: Path, pitch: float = -20.0) -> "FlightPath":
-    """The path in a CSV file; `pitch` holds where the file has none.
+def read_path(file: Path, pitch: float = -20.0, kind: WorldKind = WorldKind.PLANET) -> "FlightPath":
+    """The path in a CSV file, over a kind of world; `pitch` holds where the file has none.
 
     Raises InvalidArgumentError, which names the file, the line and what is allowed, and NotFoundError without a file.
     """
@@ -36,23 +39,23 @@ def read_path(file: Path, pitch: float = -20.0) -> "FlightPath":
 
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
-            return FlightPath(tuple(_fixes(file, stream)), pitch)
+            return FlightPath(tuple(_fixes(file, stream, PLANE_COLUMNS if kind is WorldKind.PLANE else COLUMNS)), pitch, kind)
     except FileNotFoundError:
         raise NotFoundError(f"there is no file {file}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidArgumentError(f"{file} cannot be read as CSV in UTF-8: {error}") from error
 
 
-def _fixes(file: Path, stream: Iterator[str]) -> Iterator["Fix"]:
+def _fixes(file: Path, stream: Iterator[str], columns: tuple[str, ...]) -> Iterator["Fix"]:
     from terraloom_engines.cli.flight import Fix
 
     reader = csv.reader(stream)
     header = [SYNONYMS.get(name.strip().lower(), name.strip().lower()) for name in next(reader, [])]
-    missing = [name for name in COLUMNS if name not in header]
+    missing = [name for name in columns if name not in header]
     if missing:
-        known = f"needed are {', '.join(COLUMNS)}; {' and '.join(OPTIONAL)} are optional"
+        known = f"needed are {', '.join(columns)}; {' and '.join(OPTIONAL)} are optional"
         raise InvalidArgumentError(f"{file}, line 1: no column {', '.join(missing)}; {known}")
-    twice = {name for name in (*COLUMNS, *OPTIONAL) if header.count(name) > 1}
+    twice = {name for name in (*columns, *OPTIONAL) if header.count(name) > 1}
     if twice:
         raise InvalidArgumentError(f"{file}, line 1: column {', '.join(sorted(twice))} comes twice")
     before, count = -math.inf, 0
@@ -65,12 +68,12 @@ def _fixes(file: Path, stream: Iterator[str]) -> Iterator["Fix"]:
         if len(row) != len(header):
             raise InvalidArgumentError(f"{where}: {len(row)} values for {len(header)} columns")
         cells = {name: text.strip() for name, text in zip(header, row, strict=True)}
-        time, longitude, latitude, height = (_number(where, name, cells[name]) for name in COLUMNS)
+        time, east, north, height = (_number(where, name, cells[name]) for name in columns)
         heading, pitch = (_number(where, name, cells[name]) if cells.get(name) else None for name in OPTIONAL)
         if time <= before:
             raise InvalidArgumentError(f"{where}: time = {time:g} does not increase: the line before has {before:g}")
         before = time
-        yield Fix(time, longitude, latitude, height, heading, pitch)
+        yield Fix(time, east, north, height, heading, pitch)
     if count < 2:
         raise InvalidArgumentError(f"{file}: {count} places; a path needs at least two")
 

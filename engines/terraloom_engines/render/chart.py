@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from terraloom_engines.render.received import TileSurface
 from terraloom_engines.shading import Sun, hillshade
 from terraloom_engines.texture import SEA_COLOUR
-from terraloom_engines.tiling import TILE_SIZE, TileId, ground_sample_distance, pixel_from_lonlat
+from terraloom_engines.tiling import TILE_SIZE, TileId, WorldKind, ground_sample_distance, pixel_from_place, row_ground_sample_distance
 
 __all__ = ["Chart", "draw_chart"]
 
@@ -24,13 +24,14 @@ _GRID_LEVEL = 20
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What is to be seen: the drawn tiles, the path flown (longitude, latitude in degrees) and numbered marks on it."""
+    """What is to be seen: the drawn tiles, the path flown (degrees, or metres on a plane) and numbered marks on it."""
 
     drawn: frozenset[TileId]
     path: Sequence[tuple[float, float]]
     marks: Sequence[tuple[float, float]]
     width: int = 1600
     height: int = 900
+    kind: WorldKind = WorldKind.PLANET
 
 
 def draw_chart(chart: Chart, surfaces: Iterable[TileSurface]) -> Image.Image:
@@ -52,7 +53,7 @@ def draw_chart(chart: Chart, surfaces: Iterable[TileSurface]) -> Image.Image:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """A north-up rectangle of the Mercator map: global pixel of `_GRID_LEVEL` at the top left, and such pixels to one of the chart."""
+    """A north-up rectangle of the map: global pixel of `_GRID_LEVEL` at the top left, and such pixels to one of the chart."""
 
     left: float
     top: float
@@ -60,18 +61,19 @@ class _Frame:
     width: int
     height: int
     latitude: float
+    kind: WorldKind
 
     @classmethod
     def round_path(cls, chart: Chart) -> "_Frame":
-        places = np.array([pixel_from_lonlat(_GRID_LEVEL, *place) for place in chart.path])
+        places = np.array([pixel_from_place(chart.kind, _GRID_LEVEL, *place) for place in chart.path])
         low, high = places.min(axis=0), places.max(axis=0)
         middle = (low + high) / 2
         scale = max(*(1.7 * (high - low) / (chart.width, chart.height)), 1.0)
         left, top = middle - np.array([chart.width, chart.height]) * scale / 2
-        return cls(left, top, scale, chart.width, chart.height, chart.path[0][1])
+        return cls(left, top, scale, chart.width, chart.height, chart.path[0][1], chart.kind)
 
-    def position(self, longitude: float, latitude: float) -> tuple[float, float]:
-        column, row = pixel_from_lonlat(_GRID_LEVEL, longitude, latitude)
+    def position(self, east: float, north: float) -> tuple[float, float]:
+        column, row = pixel_from_place(self.kind, _GRID_LEVEL, east, north)
         return (column - self.left) / self.scale, (row - self.top) / self.scale
 
     def box(self, tile: TileId) -> tuple[float, float, float, float]:
@@ -88,7 +90,9 @@ class _Frame:
     @property
     def metres(self) -> float:
         """Metres to a pixel of the chart."""
-        return ground_sample_distance(_GRID_LEVEL, self.latitude) * self.scale
+        plane = self.kind is WorldKind.PLANE
+        pixel = row_ground_sample_distance(_GRID_LEVEL, 0, self.kind) if plane else ground_sample_distance(_GRID_LEVEL, self.latitude)
+        return pixel * self.scale
 
 
 def _ground(frame: _Frame, surfaces: Iterable[TileSurface]) -> Image.Image:

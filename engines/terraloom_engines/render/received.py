@@ -12,7 +12,7 @@ from terraloom import Tile
 from terraloom.errors import DataLossError
 from terraloom_engines.geodesy import ECCENTRICITY_SQUARED, SEMI_MAJOR_AXIS
 from terraloom_engines.texture import GUTTER
-from terraloom_engines.tiling import TILE_SIZE, TileId
+from terraloom_engines.tiling import TILE_SIZE, TileId, WorldKind
 
 __all__ = ["SEGMENTS", "TileSurface", "read_surface"]
 
@@ -39,14 +39,19 @@ def read_surface(tile: Tile) -> TileSurface:
     mesh, side = tile.mesh(), SEGMENTS + 1
     if len(mesh.positions) != side * side + 4 * SEGMENTS or mesh.texture is None:
         raise DataLossError(f"tile {tile.id} is not a textured grid of {SEGMENTS} segments: it has {len(mesh.positions)} vertices")
-    frame = tile.ecef_from_tile
-    ecef = mesh.positions[: side * side].astype(np.float64) @ frame[:3, :3].T + frame[:3, 3]
+    positions = mesh.positions[: side * side].reshape(side, side, 3)
     picture = np.asarray(Image.open(io.BytesIO(mesh.texture)).convert("RGB"))
     return TileSurface(
-        tile=TileId(tile.id.z, tile.id.x, tile.id.y),
-        heights=_heights(ecef.reshape(side, side, 3)),
+        tile=TileId(*tile.id, WorldKind.PLANE if tile.on_plane else WorldKind.PLANET),
+        heights=positions[..., 1] if tile.on_plane else _heights(_placed(positions, tile.ecef_from_tile)),
         colour=picture[GUTTER : GUTTER + TILE_SIZE, GUTTER : GUTTER + TILE_SIZE],
     )
+
+
+def _placed(positions: NDArray[np.float32], ecef_from_tile: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Earth-centred earth-fixed positions of a tile's, shape (..., 3)."""
+    placed: NDArray[np.float64] = positions.astype(np.float64) @ ecef_from_tile[:3, :3].T + ecef_from_tile[:3, 3]
+    return placed
 
 
 def _heights(ecef: NDArray[np.float64]) -> NDArray[np.float32]:
