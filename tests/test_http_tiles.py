@@ -112,7 +112,7 @@ def test_contents_of_many_tiles_lie_inside_their_volumes(world: World) -> None:
     for tile in checked:
         root = subtree_of(tile)
         if root not in bounds:
-            bounds[root] = height_bounds(root, subtree_levels(root, MAX_LEVEL), world.field, depth_of_rasters(root))
+            bounds[root] = height_bounds(root, subtree_levels(root, MAX_LEVEL), world.field, world.base_level, depth_of_rasters(root))
         mesh = build_mesh(world.field(tile), 32)
         frame = ecef_from_tile(tile)
         positions = mesh.positions.astype(float) @ frame[:3, :3].T + frame[:3, 3]
@@ -124,7 +124,7 @@ def test_contents_of_many_tiles_lie_inside_their_volumes(world: World) -> None:
 
 
 def test_bounds_survive_storage_and_refuse_damage(world: World) -> None:
-    bounds = height_bounds(TileId(4, 8, 5), 3, world.field)
+    bounds = height_bounds(TileId(4, 8, 5), 3, world.field, world.base_level)
     again = decode_bounds(encode_bounds(bounds), bounds.tile)
     assert all(np.array_equal(a, b) for a, b in zip([*bounds.low, *bounds.high], [*again.low, *again.high], strict=True))
     with pytest.raises(Exception, match="no whole number of levels"):
@@ -187,7 +187,7 @@ def test_a_client_of_tilesets_refines_what_a_stream_refines(world: World) -> Non
     def volume(tile: TileId) -> tuple[float, float]:
         root = subtree_of(tile)
         if root not in bounds:
-            bounds[root] = height_bounds(root, subtree_levels(root, MAX_LEVEL), world.field, depth_of_rasters(root))
+            bounds[root] = height_bounds(root, subtree_levels(root, MAX_LEVEL), world.field, world.base_level, depth_of_rasters(root))
         return bounds[root].of(tile)
 
     view, criteria = ViewState(8.0, 46.4, 900_000.0), Criteria(max_level=4, lookahead=())

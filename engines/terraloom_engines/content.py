@@ -135,7 +135,7 @@ def build_content(world: World, tile: TileId, options: Options, cancelled: Calla
         raise CancelledError(f"tile {tile} is no longer wanted")
     digest = content_hash(world.identity, tile, options)
     if isinstance(options, BoundsOptions):
-        return _bounds_content(height_bounds(tile, options.levels, world.field, options.depth), digest)
+        return _bounds_content(height_bounds(tile, options.levels, world.field, world.base_level, options.depth), digest)
     water = options.surface == "ground_or_water"
     if isinstance(options, MapOptions):
         surface = surface_elevation(raster.crop(0), water=water)
