@@ -91,7 +91,7 @@ const FRAGMENT = /* glsl */ `
           vec2 drift = vec2(uTime * 0.011, uTime * 0.007);
           ripple += texture2D(uDetail, (uDetailFrames[0].xy + within) * uDetailFrames[0].z * 0.5 + drift).yz - 0.5;
           ripple += texture2D(uDetail, (uDetailFrames[1].xy + within) * uDetailFrames[1].z * 2.0 - drift.yx).yz - 0.5;
-          wave = normalize(up - 0.10 * (ripple.x * uEast + ripple.y * uSouth));
+          wave = normalize(up - 0.22 * (ripple.x * uEast + ripple.y * uSouth));
         #endif
         vec3 mirrored = reflect(view, wave);
         float rise = dot(mirrored, up);
@@ -154,10 +154,10 @@ export class Ground {
   }
 }
 
-/** Places a tile in the detail that repeats with every tile of `level`; far out there is none, where numbers grow and nothing shows. */
+/** Places a tile in the detail that repeats with every tile of `level`; it fades out where so many repetitions would show as a pattern. */
 function detailFrame(level: number, { z, x, y }: Address): Vector4 {
   const tiles = 2 ** Math.max(0, z - level);
-  const strength = level - z > 8 ? 0 : 1;
+  const strength = Math.min(1, Math.max(0, (6 - (level - z)) / 3));
   return new Vector4(x % tiles, y % tiles, 2 ** (level - z), strength);
 }
 

@@ -9,6 +9,8 @@ import { View3D, qualityOf, type Quality } from "./view";
 
 const USUAL: Link = { view: { lat: 46.35, lon: 7.9, height: 6000, heading: 150, pitch: -8 }, world: "earth", seed: 0, hour: 9 };
 const HASH_SECONDS = 0.5;
+/** Degrees from where a plane touches the globe; farther away its ground would lie far above. */
+const MOST_DEGREES_OF_PLANE = 1;
 
 function hasWebGL(): boolean {
   return document.createElement("canvas").getContext("webgl2") !== null;
@@ -35,6 +37,7 @@ async function start(): Promise<void> {
       world = found;
       view.show(world);
       page.showWorld(world);
+      if (world.flat && Math.hypot(next.view.lat, next.view.lon) > MOST_DEGREES_OF_PLANE) next = { ...next, view: { ...next.view, lat: 0, lon: 0 } };
     }
     link = next;
     view.fly(next.view, next.hour);

@@ -4,6 +4,7 @@ import { Matrix4, Mesh, MeshStandardMaterial, Raycaster, Vector2, Vector3, type 
 import { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
 import { MeshoptDecoder } from "three/examples/jsm/libs/meshopt_decoder.module.js";
 import { TilesRenderer } from "3d-tiles-renderer";
+import { ImplicitTilingPlugin } from "3d-tiles-renderer/core/plugins";
 import { SEMI_MINOR, placeFromEcef } from "./geodesy";
 import type { Address, Ground } from "./ground";
 import type { Server } from "./server";
@@ -13,7 +14,8 @@ interface Tile {
   content?: { uri?: string };
   geometricError: number;
   boundingVolume: { region?: number[] };
-  internal: { hasRenderableContent: boolean; loadingState: number };
+  children: Tile[];
+  internal: { hasRenderableContent: boolean };
   traversal: { used: boolean; error: number };
   engineData: { boundingVolume: { distanceToPoint(point: Vector3): number } };
 }
@@ -31,6 +33,7 @@ interface Selection {
   distance: number;
 }
 
+const SUBTREE = /\.subtree(\?|$)/;
 const CACHE_BYTES = 500e6;
 /** As many as browsers open to a server: what waits, waits here, where the order may still change. */
 const CONNECTIONS = 6;
@@ -53,8 +56,16 @@ export class Terrain {
     loader.setMeshoptDecoder(MeshoptDecoder);
     this.tiles.manager.addHandler(/\.(gltf|glb)(\?|$)/, loader);
     this.tiles.manager.addHandler(/^path\.glb$/, loader);
+    this.tiles.registerPlugin(new ImplicitTilingPlugin() as never); // of planes
     this.tiles.registerPlugin({
       name: "TERRALOOM",
+      preprocessNode: (tile: Tile) => {
+        // The plugin above knows subtrees only by URLs without a query.
+        if (SUBTREE.test(tile.content?.uri ?? "")) Object.assign(tile.internal, { hasUnrenderableContent: true, hasRenderableContent: false });
+      },
+      disposeTile: (tile: Tile) => {
+        if (SUBTREE.test(tile.content?.uri ?? "")) tile.children.length = 0;
+      },
       fetchData: (uri: string, options: RequestInit) => fetchTiles(server, uri, options),
       processTileModel: (scene: Object3D, tile: Tile) => dress(scene, tile, ground, anisotropy),
       calculateTileViewError: (tile: Tile, target: Selection) => this.select(tile, target),
@@ -101,8 +112,8 @@ export class Terrain {
   }
 
   setWireframe(on: boolean): void {
-    for (const tile of this.tiles.visibleTiles as unknown as Set<{ engineData: { scene: Object3D } }>) {
-      tile.engineData.scene.traverse((object) => {
+    for (const tile of this.tiles.visibleTiles as unknown as Set<{ engineData: { scene: Object3D | null } }>) {
+      tile.engineData.scene?.traverse((object) => {
         if (object instanceof Mesh) object.material.wireframe = on;
       });
     }
@@ -182,7 +193,9 @@ async function fetchTiles(server: Server, uri: string, options: RequestInit): Pr
 
 /** Gives a tile's mesh the material of the ground. */
 async function dress(scene: Object3D, tile: Tile, ground: Ground, anisotropy: number): Promise<void> {
-  const [z, x, y] = (/(\d+)\/(\d+)\/(\d+)\.glb/.exec(tile.content?.uri ?? "") ?? []).slice(1).map(Number);
+  const [level, x, y] = (/(\d+)\/(\d+)\/(\d+)\.glb/.exec(tile.content?.uri ?? "") ?? []).slice(1).map(Number);
+  // Planes count levels from the roots of their tilesets; their pixels are 2^(17 - z) metres wide, and errors 4 pixels.
+  const z = /\blocal\//.test(tile.content?.uri ?? "") ? Math.round(19 - Math.log2(tile.geometricError)) : level;
   scene.updateMatrixWorld(true);
   scene.traverse((object) => {
     if (!(object instanceof Mesh)) return;

@@ -109,9 +109,7 @@ export class View3D {
 
   show(world: World): void {
     this.terrain?.dispose();
-    const separator = world.tileset.includes("?") ? "&" : "?";
-    const url = this.settings.segments === 64 ? world.tileset : `${world.tileset}${separator}segments=${this.settings.segments}`;
-    this.terrain = new Terrain(url, this.camera, this.server, this.ground, this.settings.anisotropy);
+    this.terrain = new Terrain(world.tileset(this.settings.segments), this.camera, this.server, this.ground, this.settings.anisotropy);
     this.terrain.tiles.errorTarget = this.settings.error;
     this.terrain.onChange = () => (this.arrived = true);
     this.scene.add(this.terrain.group);

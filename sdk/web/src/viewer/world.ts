@@ -27,8 +27,16 @@ export class World {
     return this.about.identity;
   }
 
-  get tileset(): string {
-    return tilesetOf(this.name, this.seed);
+  /** Whether it is flat and without bounds; then it touches the globe at 0 N 0 E. */
+  get flat(): boolean {
+    return this.about.kind === "plane";
+  }
+
+  /** Its tileset, with contents of so many segments a side, compressed. */
+  tileset(segments: number): string {
+    const shape = { segments: String(segments), compression: "meshopt", ...(this.flat ? { lon: "0", lat: "0" } : {}) };
+    const url = tilesetOf(this.name, this.seed);
+    return `${url}${url.includes("?") ? "&" : "?"}${new URLSearchParams(shape)}`;
   }
 
   /** The world that the server shows first. */
