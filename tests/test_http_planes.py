@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from terraloom import connect
 from terraloom.testing import ServerAddress
 from terraloom_engines.implicit import LEVELS, ROOT_LEVEL, SUBTREE_LEVELS, address, roots_round
 from terraloom_engines.tiling import TileId, WorldKind, plane_bounds
@@ -75,6 +76,14 @@ def test_a_plane_may_touch_the_globe(server: ServerAddress) -> None:
     matrix = np.reshape(root["transform"], (4, 4)).T
     assert np.allclose(matrix[:3, :3] @ matrix[:3, :3].T, np.eye(3)) and 6.36e6 < np.linalg.norm(matrix[:3, 3]) < 6.38e6
     assert ask(f"{server.http}{WORLD}/tileset.json?lon=8").json["field"] == "lat"
+
+
+def test_heights_of_a_plane_are_asked_for_in_metres(server: ServerAddress) -> None:
+    found = get(server.http, f"{WORLD}/heights?x=0,1000000&y=0,-2500000&level=4").json
+    with connect(server, world="plane:5") as client:
+        expected = client.sample_heights([(0, 0), (1e6, -2.5e6)], level=4)
+    assert [point["height"] for point in found["points"]] == list(expected) and found["points"][1]["x"] == 1e6
+    assert ask(f"{server.http}{WORLD}/heights?lon=8&lat=46").json["field"] == "y"
 
 
 def test_rows_of_implicit_tiling_go_north() -> None:

@@ -1,5 +1,6 @@
 """Slippy maps: XYZ tiles as pictures, TileJSON that tells map libraries of them, and the heights of places."""
 
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -13,14 +14,16 @@ from terraloom_engines.http.replies import etag_of, is_fresh, reply, version_of
 from terraloom_engines.http.waiting import unless_disconnected
 from terraloom_engines.maps import FORMATS, MapOptions
 from terraloom_engines.server.checks import count_in_range, in_range
-from terraloom_engines.server.requests import Sampling
+from terraloom_engines.server.requests import PLANE_LIMIT, Sampling
 from terraloom_engines.server.sampling import sampled_heights
 from terraloom_engines.tiling import MAX_LATITUDE, TILE_SIZE, WorldKind
+from terraloom_engines.world import World
 
 __all__ = ["heights", "map_tile", "tilejson"]
 
 ENCODINGS = {"terrain-rgb": "mapbox", "terrarium": "terrarium"}
 """What MapLibre calls the encodings of heights."""
+_AXES = {WorldKind.PLANET: ("lon", "lat"), WorldKind.PLANE: ("x", "y")}
 MOST_PLACES = 256
 """Places of one request for heights."""
 
@@ -70,23 +73,32 @@ async def tilejson(request: Request) -> Response:
 
 
 async def heights(request: Request) -> Response:
-    """`/{world}/heights?lon=&lat=`: heights above mean sea level, in metres; several places with commas between them."""
+    """`/{world}/heights?lon=&lat=`: heights above mean sea level, in metres; several places with commas; `?x=&y=` on planes."""
     face, query = face_of(request), request.query_params
     served = await face.world(request)
-    places = {name: numbers(name, query[name]) for name in ("lon", "lat") if name in query}
-    if len(places) != 2 or len(places["lon"]) != len(places["lat"]):
-        raise InvalidArgumentError("lon and lat are needed, as many of the one as of the other", field="lon" if "lat" in places else "lat")
-    count_in_range("lon (its places)", len(places["lon"]), 1, MOST_PLACES)
-    for latitude in places["lat"]:
-        in_range("lat", latitude, -90.0, 90.0)
-    level = whole_number("level", query["level"]) if "level" in query else served.world.max_level
-    count_in_range("level", level, 0, served.world.max_level)
+    world = served.world
+    east, north = _places(world, query)
+    level = whole_number("level", query["level"]) if "level" in query else world.max_level
+    count_in_range("level", level, world.min_level, world.max_level)
     surface = GridOptions(query.get("surface", "ground_or_water"))  # type: ignore[arg-type]  # it checks
-    sampling = Sampling(served.world.kind, places["lon"], places["lat"], level, surface)
+    sampling = Sampling(world.kind, east, north, level, surface)
     with face.admission(), served.in_use():
         found = await unless_disconnected(request, sampled_heights(served.contents, sampling, waited_for(level)))
-    points = [
-        {"lon": longitude, "lat": latitude, "height": height}
-        for longitude, latitude, height in zip(places["lon"], places["lat"], found.tolist(), strict=True)
-    ]
+    names = (*_AXES[world.kind], "height")
+    points = [dict(zip(names, point, strict=True)) for point in zip(east, north, found.tolist(), strict=True)]
     return JSONResponse({"level": level, "surface": surface.surface, "points": points}, headers={"Cache-Control": "no-cache"})
+
+
+def _places(world: World, query: Mapping[str, str]) -> tuple[list[float], list[float]]:
+    """Longitudes and latitudes in degrees, or x and y in metres on a plane."""
+    east, north = _AXES[world.kind]
+    places = {name: numbers(name, query[name]) for name in (east, north) if name in query}
+    if len(places) != 2 or len(places[east]) != len(places[north]):
+        text = f"{east} and {north} are needed, as many of the one as of the other"
+        raise InvalidArgumentError(text, field=east if north in places else north)
+    count_in_range(f"{east} (its places)", len(places[east]), 1, MOST_PLACES)
+    limits = {north: 90.0} if world.kind is WorldKind.PLANET else {east: PLANE_LIMIT, north: PLANE_LIMIT}
+    for name, limit in limits.items():
+        for value in places[name]:
+            in_range(name, value, -limit, limit)
+    return places[east], places[north]

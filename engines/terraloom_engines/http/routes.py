@@ -39,16 +39,17 @@ class Endpoint:
 
 
 _JSON, _GLB, _BINARY = ("application/json",), ("model/gltf-binary",), ("application/octet-stream",)
+_PLACE = ("lon", "lat", "x", "y")
 
 ENDPOINTS = (
     Endpoint("/worlds", about.worlds, _JSON, (), "/worlds"),
-    Endpoint("/{world}/tileset.json", tiles3d.root_tileset, _JSON, ("seed", "x", "y", "lon", "lat", *SHAPING), "/earth/tileset.json"),
+    Endpoint("/{world}/tileset.json", tiles3d.root_tileset, _JSON, ("seed", *_PLACE, *SHAPING), "/earth/tileset.json"),
     Endpoint("/{world}/subtrees/{z}/{x}/{y}.json", tiles3d.subtree_tileset, _JSON, ("seed", *SHAPING), "/earth/subtrees/4/8/5.json"),
     Endpoint("/{world}/tiles/{z}/{x}/{y}.glb", tiles3d.glb, _GLB, ("seed", *SHAPING, "v"), "/earth/tiles/4/8/5.glb"),
     Endpoint("/{world}/local/{column}/{row}/subtrees/{z}/{x}/{y}.subtree", planes.local_subtree, _BINARY, ("seed", "v")),
     Endpoint("/{world}/local/{column}/{row}/tiles/{z}/{x}/{y}.glb", planes.local_glb, _GLB, ("seed", *SHAPING, "v")),
     Endpoint("/{world}/tilejson.json", maps.tilejson, _JSON, ("seed", "layer", "format"), "/earth/tilejson.json?layer=imagery"),
-    Endpoint("/{world}/heights", maps.heights, _JSON, ("seed", "lon", "lat", "level", "surface"), "/earth/heights?lon=8&lat=46&level=4"),
+    Endpoint("/{world}/heights", maps.heights, _JSON, ("seed", *_PLACE, "level", "surface"), "/earth/heights?lon=8&lat=46&level=4"),
     Endpoint(
         "/{world}/{layer}/{z}/{x}/{y}.{format}",
         maps.map_tile,
