@@ -95,11 +95,11 @@ def families(world: World) -> list[TileId]:
     """The coarsest levels whole, many tiles of the base, and generated families in mountains and at a shore."""
     chosen = random.Random(5)
     tiles = [TileId(z, x, y) for z in range(3) for x in range(1 << z) for y in range(1 << z)]
-    for z, count in ((3, 15), (4, 60)):
+    for z, count in ((3, 6), (4, 60)):
         tiles += [TileId(z, index >> z, index & (1 << z) - 1) for index in chosen.sample(range(1 << 2 * z), count)]
     for longitude, latitude in ((8.0, 46.4), (-155.9, 19.9)):
-        tile = tile_from_lonlat(5, longitude, latitude)
-        for _ in range(3):
+        tile = tile_from_lonlat(6, longitude, latitude)
+        for _ in range(2):
             tiles += tile.children
             tile = chosen.choice(tile.children)
     return tiles
@@ -120,7 +120,7 @@ def test_contents_of_many_tiles_lie_inside_their_volumes(world: World) -> None:
         float32_step = 2.0**-23 * float(np.abs(mesh.positions).max())
         assert outside(positions, region) < 0.01 + 2 * float32_step, tile
         assert region[4] <= mesh.min_height and mesh.max_height <= region[5], tile
-    assert len(checked) == 21 + 75 + 24
+    assert len(checked) == 21 + 66 + 16
 
 
 def test_bounds_survive_storage_and_refuse_damage(world: World) -> None:
