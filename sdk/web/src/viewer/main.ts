@@ -73,7 +73,7 @@ async function start(): Promise<void> {
   void server.watch();
   (window as unknown as { terraloom: object }).terraloom = {
     view: () => view.pilot.view,
-    fly: (to: Partial<Link["view"]>) => view.fly({ ...view.pilot.view, ...to }, null),
+    fly: (to: Partial<Link["view"]>) => view.fly({ ...view.pilot.view, ...to }, view.hour),
     figures: () => view.figures(),
   };
 }

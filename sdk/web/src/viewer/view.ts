@@ -128,9 +128,14 @@ export class View3D {
     this.wake();
   }
 
+  /** The hour that was chosen, as it is here, or null. */
+  get hour(): number | null {
+    return this.sun.chosen ? this.sun.hourAt(this.pilot.view.lon) : null;
+  }
+
   link(world: World): string {
     const { view } = this.pilot;
-    return formatLink({ view, world: world.name, seed: world.seed, hour: this.sun.chosen ? this.sun.hourAt(view.lon) : null });
+    return formatLink({ view, world: world.name, seed: world.seed, hour: this.hour });
   }
 
   figures(): ReturnType<Figures["all"]> {
@@ -167,10 +172,14 @@ export class View3D {
     const seconds = Math.min(MOST_SECONDS, interval / 1000);
     if (this.controls.apply(seconds)) this.wake();
     if (document.hidden || (!this.dirty && !this.arrived)) return;
+    const wanted = this.dirty;
+    this.dirty = this.arrived = false;
     this.settleOnGround();
     // New tiles alone do not hurry a slow machine: it has better things to do than to draw each of them.
-    if (!this.dirty && now - this.drawn < PATIENCE * (this.cost - SMOOTH)) return;
-    this.dirty = this.arrived = false;
+    if (!wanted && now - this.drawn < PATIENCE * (this.cost - SMOOTH)) {
+      this.arrived = true;
+      return;
+    }
     this.drew = true;
     this.drawn = now;
     this.shared.uTime.value += seconds;
@@ -182,8 +191,10 @@ export class View3D {
     this.pilot.apply(this.camera);
     if (!this.terrain) return;
     this.terrain.update(this.canvas.clientWidth, this.canvas.clientHeight);
-    this.pilot.meetGround(this.terrain.heightBelow(this.pilot.position, this.pilot.up));
+    const from = this.pilot.position.clone();
+    this.pilot.meetGround(this.terrain.heightBelow(from, this.pilot.up));
     this.pilot.apply(this.camera);
+    if (this.pilot.position.distanceToSquared(from) > 1e-6) this.arrived = true; // tiles were chosen for another place
   }
 
   private draw(): void {
