@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from terraloom_engines.field import CHANNELS, Field
-from terraloom_engines.tiling import TILE_SIZE, TileId
+from terraloom_engines.tiling import TILE_SIZE, TileId, WorldKind
 
 Raster = NDArray[np.int64]
 
@@ -14,8 +14,9 @@ Raster = NDArray[np.int64]
 def field_of(tile: TileId, halo: int, elevation: Callable[[Raster, Raster], NDArray[np.generic]]) -> Field:
     """A field whose elevation (1/64 m) is a function of global column and row; land and colours are hashed."""
     side = TILE_SIZE + 2 * halo
-    columns = (tile.x * TILE_SIZE - halo + np.arange(side)) % (TILE_SIZE << tile.z)
-    rows = np.clip(tile.y * TILE_SIZE - halo + np.arange(side), 0, (TILE_SIZE << tile.z) - 1)
+    columns, rows = (at * TILE_SIZE - halo + np.arange(side) for at in (tile.x, tile.y))
+    if tile.kind is WorldKind.PLANET:
+        columns, rows = columns % (TILE_SIZE << tile.z), np.clip(rows, 0, (TILE_SIZE << tile.z) - 1)
     grid = np.meshgrid(columns, rows)
     data = np.stack([hashed(*grid, index) % 256 for index in range(len(CHANNELS))])
     data[CHANNELS.index("elevation")] = elevation(*grid)
