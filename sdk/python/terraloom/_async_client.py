@@ -36,7 +36,7 @@ CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", LARGEST_MESSAGE),
     ("grpc.use_local_subchannel_pool", 1),  # one connection per client, so that one client's bulk does not delay another's urgent tile
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 5000),  # how long one attempt to connect may take, whatever the name says
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.keepalive_time_ms", 30_000),  # a server that vanished without a word ends calls with UNAVAILABLE
     ("grpc.keepalive_timeout_ms", 20_000),

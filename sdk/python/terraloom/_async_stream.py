@@ -12,7 +12,7 @@ from terraloom._counters import Counters
 from terraloom._encoding import encoded
 from terraloom._options import Reconnect
 from terraloom._retry import Retry, is_worth_a_retry
-from terraloom._status import MissingMethodError, error_from_detail, translated_errors
+from terraloom._status import CutOffError, MissingMethodError, error_from_detail, translated_errors
 from terraloom._tile import Disconnected, Failed, Notice, Reconnected, Removed, Tile, TileId, VisibleChange, tile_from_message, tile_id
 from terraloom._versions import missing_method, require_protocol
 from terraloom._view import AnyView
@@ -22,6 +22,8 @@ from terraloom.v1 import terraloom_pb2 as pb
 if TYPE_CHECKING:
     from terraloom.v1.terraloom_pb2_grpc import TerraloomAsyncStub  # exists for type checkers only
 
+CUT_OFF_CALLS = 16
+"""Calls that may be cut off before one of them is opened."""
 VIEWS_REMEMBERED = 4096
 """Views whose time is kept to tell latencies; at 60 views a second a bit over a minute."""
 
@@ -211,7 +213,7 @@ class AsyncTileStream(ABC, Generic[TileT]):
     async def _read(self) -> None:
         """Run calls until the stream ends, queueing what arrives; never raises, the consumer does."""
         try:
-            error = await self._call()
+            error = await self._call_until_told()
             while self._retry is not None and self._opened.done() and is_worth_a_retry(error, self._open_since is not None):
                 if self._open_since is not None:
                     self._retry.lost(time.monotonic() - self._open_since)
@@ -219,12 +221,20 @@ class AsyncTileStream(ABC, Generic[TileT]):
                 if not await self._retry.wait():
                     error = UnavailableError(f"{error}; gave up {self._retry.seconds:.0f} s and {self._retry.attempts} attempts later")
                     break
-                error = await self._call()
+                error = await self._call_until_told()
             self._error = error
         finally:
             self._events.put_nowait(None)
             if not self._opened.done():
                 self._opened.set_exception(self._error or FailedPreconditionError("the stream was closed before it was opened"))
+
+    async def _call_until_told(self) -> TerraloomError:
+        """Run one call until it ends; one that was cut off before it was opened is tried again, for the server may have said why."""
+        for _ in range(CUT_OFF_CALLS):
+            error = await self._call()
+            if self._open_since is not None or not isinstance(error, CutOffError):
+                break
+        return error
 
     async def _call(self) -> TerraloomError:
         """Run one call until it ends; returns why it did. `_open_since` stays None when it was never opened."""

@@ -9,16 +9,22 @@ from google.protobuf import any_pb2, empty_pb2
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from terraloom.errors import TerraloomError, UnimplementedError, error_from_status
+from terraloom.errors import TerraloomError, UnavailableError, UnimplementedError, error_from_status
 from terraloom.v1 import terraloom_pb2 as pb
 
 DETAILS = "grpc-status-details-bin"
+WRITE_FAILED = "Internal error from Core"
+"""What grpcio says, in place of the call's own status, when it was writing to a call that had just ended (grpc/grpc#36066)."""
 STATUS_DETAILS_FIELD = 3
 """Number of `details` in google.rpc.Status, which is read without a library of its own."""
 
 
 class MissingMethodError(UnimplementedError):
     """The server does not know the method at all; a server of ours that declines a part of it says which."""
+
+
+class CutOffError(UnavailableError):
+    """The call ended while it was written to; why, is lost."""
 
 
 @contextmanager
@@ -31,6 +37,8 @@ def translated_errors(target: str) -> Iterator[None]:
         told = dict(trailers).get(DETAILS, b"")
         if error.code() is grpc.StatusCode.UNIMPLEMENTED and not told:
             raise MissingMethodError(f"{target} does not know a call: {error.details()}") from error
+        if error.code() is grpc.StatusCode.INTERNAL and error.details() == WRITE_FAILED:
+            raise CutOffError(f"{target}: the call was cut off while it was written to") from error
         detail = _detail(told)
         detail.status, detail.message = error.code().name, " ".join((error.details() or error.code().name).split())
         raise error_from_detail(detail, target) from error
