@@ -19,7 +19,7 @@ GENERATED = ROOT / "sdk/python/terraloom/v1"
 DISTRIBUTION_OF_MODULE = {"google": "protobuf", "PIL": "pillow", "grpc_health": "grpcio-health-checking", "grpc": "grpcio"}
 DISTRIBUTION_OF_MODULE |= {"grpc_reflection": "grpcio-reflection", "grpc_status": "grpcio-status"}
 DISTRIBUTION_OF_MODULE |= {"prometheus_client": "prometheus-client"}
-NEED_RASTERIO = ("terraloom_engines.bundle.raster", "terraloom_engines.export.geotiff")
+NEED_RASTERIO = ("terraloom_engines.export.geotiff", "terraloom_engines.rasters.")
 
 
 def source_files() -> list[Path]:
@@ -111,7 +111,7 @@ def test_every_library_used_is_declared() -> None:
     names["client"] = {re.split(r"[<>=\[; ]", line)[0] for line in project["dependencies"]}
     for name, path in MODULES.items():
         extras = ["client"] if part_of_client(name) else ["client", "server"]
-        extras += ["raster"] if name in NEED_RASTERIO else []
+        extras += ["raster"] if name.startswith(NEED_RASTERIO) else []
         extras += ["train"] if name.startswith("terraloom_engines.training") else []
         outside = {other.split(".")[0] for other in imports(path)} - set(sys.stdlib_module_names) - SOURCES.keys()
         undeclared = {DISTRIBUTION_OF_MODULE.get(other, other) for other in outside} - set().union(*(names[extra] for extra in extras))
