@@ -46,7 +46,8 @@ def test_a_picture_of_a_plane_is_drawn_round_its_place(tmp_path: Path) -> None:
     file = tmp_path / "plane.png"
     facts = answer("render", "--level", "4", "--size", "64x48", "-o", str(file), *PLANE, "--", "-1e6,2e6")
     assert (facts["x"], facts["y"], facts["metres_per_pixel"]) == (-1e6, 2e6, 8192.0)
-    assert Image.open(file).size == (128, 48)
+    with Image.open(file) as picture:
+        assert picture.size == (128, 48)
 
 
 def test_a_plane_is_flown_over_in_metres(server: str) -> None:
