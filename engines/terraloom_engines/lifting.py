@@ -138,10 +138,15 @@ class LiftingStage:
         if lands is not None:
             mixed = (coast > 0) & (coast < LAND_FULL) & (surface == 0)
             least = np.maximum(spread_of(drawn) * np.float32(COAST_SPREADS / ELEVATION_UNIT), 1).astype(np.int32)
-            children = np.where(mixed, keep_sides(children, lands > LAND_FULL // 2, parent, least), children)
+            kept = keep_sides(children, lands > LAND_FULL // 2, parent, least)
+            # A narrow fjord through high land: what its water would give to the dry children would make towers of them.
+            beyond = mixed & (np.abs(kept - parent) > reach).any(axis=0)
+            children = np.where(mixed & ~beyond, kept, children)
         reliefs = np.clip(np.maximum(drawn, tilt_floor(children)), *RELIEF_RANGE)
         shores = shore(children - surface, reliefs, coast)
-        return Geometry(children, reliefs, shores if lands is None else np.where(surface == 0, lands, shores))
+        if lands is not None:
+            shores = np.where((surface == 0) & ~beyond, lands, shores)
+        return Geometry(children, reliefs, shores)
 
 
 def crop_rows(window: Window, margin: int) -> NDArray[np.float32]:
