@@ -15,8 +15,8 @@ help: ## list the targets
 demo: .venv/.server ## serve Earth, fly over the Alps, leave pictures in out/demo (installs no torch)
 	.venv/bin/terraloom demo
 
-test: .venv/.dev tests/node_modules browser ## run all tests against real servers and the shipped weights
-	.venv/bin/python -m pytest $(PYTEST_ARGS)
+test: .venv/.dev tests/node_modules ## run all tests against real servers and the shipped weights
+	.venv/bin/python -m pytest -n 2 $(PYTEST_ARGS)
 
 test-browser: .venv/.dev ## run the browser tests, the long ones and CesiumJS (npm's largest package) among them
 	@bash tests/browser/install.sh cesium
