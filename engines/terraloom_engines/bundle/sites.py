@@ -34,9 +34,15 @@ class Sites:
         x, y = _positions(origin, nodes[0] * _STRIDE, nodes[1] * _STRIDE)
         self._bent = x + _bend(seed, _BEND_EAST, x, y), y + _bend(seed, _BEND_SOUTH, x, y)
 
-    def fine(self, layers: Sequence[Octave]) -> Steps:
-        """Noise at every pixel, int32 (height, width), in 1/4096 of a standard deviation."""
-        return fractal(self._seed, layers, *self._fine)
+    def fine(self, layers: Sequence[Octave], where: NDArray[np.bool_] | None = None) -> Steps:
+        """Noise at every pixel, int32 (height, width), in 1/4096 of a standard deviation; with `where`, 0 at the other pixels."""
+        if where is None:
+            return fractal(self._seed, layers, *self._fine)
+        found = np.zeros(self._shape, np.int32)
+        rows, columns = np.nonzero(where)
+        if len(rows):
+            found[rows, columns] = fractal(self._seed, layers, self._fine[0][0, columns], self._fine[1][rows, 0])
+        return found
 
     def broad(self, layers: Sequence[Octave]) -> Steps:
         """The same of noise whose spacing is many times that of the nodes."""

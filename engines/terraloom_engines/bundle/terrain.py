@@ -85,8 +85,8 @@ def elevation(sites: Sites, inland: Steps) -> Steps:
     dry = ground > 0
     uplift, strike = _belts(sites)
     height = _HILL_HEIGHT(sites.broad(_HILLINESS)) + (uplift >> 5)
-    rolling = product(product(sites.fine(_HILLS), height), _ABOVE_SHORE(ground))
-    floor = product(sites.fine(_SEA_FLOOR) * 260 >> 12, np.clip(-ground * 2, 0, ONE))
+    rolling = product(product(sites.fine(_HILLS, dry), height), _ABOVE_SHORE(ground))
+    floor = product(sites.fine(_SEA_FLOOR, ~dry) * 260 >> 12, np.clip(-ground * 2, 0, ONE))
     total = ground + np.where(dry, rolling + _PLATEAU(sites.broad(_PLATEAUS)), floor)
     total += product(_ranges(sites, uplift, strike), np.where(dry, ONE, ONE * 3 // 5))
     return np.where(total == 0, np.where(dry, 1, -1), total).astype(np.int32)
@@ -101,8 +101,9 @@ def _belts(sites: Sites) -> tuple[Steps, Steps]:
 
 def _ranges(sites: Sites, uplift: Steps, strike: Steps) -> Steps:
     """Metres that mountains add: a swell, on it ridges that branch, finer ones where the coarser are high, and ranges along the belt."""
-    main, spurs = (_ridge(sites.fine(layers) * 3 >> 2) for layers in _RIDGES)
-    phase = strike * _RANGES_PER_BELT + (sites.fine(_STRIKE) * 3 >> 2)
+    high = uplift > 0
+    main, spurs = (_ridge(sites.fine(layers, high) * 3 >> 2) for layers in _RIDGES)
+    phase = strike * _RANGES_PER_BELT + (sites.fine(_STRIKE, high) * 3 >> 2)
     along = _ridge((phase & (2 * ONE - 1)) - ONE)
     peaks = (main * 3 + along * 3 + product(spurs, main + along) * 2) >> 3
     steep = np.clip(uplift * 5 >> 2, 0, 3 * ONE // 2)
