@@ -12,7 +12,7 @@ Raster = NDArray[np.int64]
 
 
 def field_of(tile: TileId, halo: int, elevation: Callable[[Raster, Raster], NDArray[np.generic]]) -> Field:
-    """A field whose elevation (1/64 m) is a function of global column and row; land and colours are hashed."""
+    """A field whose elevation (1/64 m) is a function of global column and row; land and colours are hashed, water is the sea."""
     side = TILE_SIZE + 2 * halo
     columns, rows = (at * TILE_SIZE - halo + np.arange(side) for at in (tile.x, tile.y))
     if tile.kind is WorldKind.PLANET:
@@ -20,6 +20,7 @@ def field_of(tile: TileId, halo: int, elevation: Callable[[Raster, Raster], NDAr
     grid = np.meshgrid(columns, rows)
     data = np.stack([hashed(*grid, index) % 256 for index in range(len(CHANNELS))])
     data[CHANNELS.index("elevation")] = elevation(*grid)
+    data[CHANNELS.index("water")] = 0
     data[CHANNELS.index("red") : CHANNELS.index("blue") + 1] *= 64
     return Field(tile, halo, data.astype(np.int32))
 
