@@ -1,7 +1,7 @@
 """`PlanetBase`: levels 0 to 4 of an invented planet.
 
 Level 1 is the ground as evaluated. A finer level is the ground as evaluated there, shifted smoothly by what its 2x2 means lack to the
-level above, so that the four children of a pixel average to it exactly and no block shows. Level 0 is the rounded mean of level 1.
+level above, so that the four children of a pixel average to it exactly and no block shows. Level 0 is the mean of level 1, rounded down.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from terraloom.errors import InvalidArgumentError
+from terraloom_engines.bundle.averages import halved
 from terraloom_engines.bundle.planet.biomes import land_colour
 from terraloom_engines.bundle.planet.climate import MAP_LEVEL, Climate
 from terraloom_engines.bundle.planet.curves import Raster, log2
@@ -24,20 +25,20 @@ F = np.float32
 Steps = NDArray[np.int32]
 VERSION = 1
 """Grows whenever a planet changes for a seed."""
-STRIP_PIXELS = 1 << 15
+STRIP_PIXELS = 1 << 16
 """Pixels evaluated at a time, so that a processor's cache holds them."""
 WHITE = F(255 / COLOUR_UNIT)
 HURST = 0.55
 """Exponent by which the spread inside a pixel grows with its size."""
-_ELEVATION, _RELIEF, _RED, _TEXTURE = (CHANNELS.index(name) for name in ("elevation", "relief", "red", "texture"))
 
 
 @dataclass(frozen=True)
 class _Level:
-    """Rasters of a patch: elevation and colours (3, ...) in stored steps, the spread of height inside pixels in metres."""
+    """Rasters of a patch: elevation and colours (3, ...) in stored steps, the spread of height inside pixels in metres, land fraction."""
 
     elevation: Steps
     spread: Raster
+    land: Steps
     colours: Steps
 
 
@@ -72,14 +73,14 @@ class PlanetBase:
     def _rasters(self, patch: Patch) -> Steps:
         """All channels of a patch."""
         if patch.level == 0:
-            return _parents(self._rasters(patch.children))
+            return halved(self._rasters(patch.children))
         outer = patch.grown(1)
         level = self._level(outer)
         light = _gradient_squared((level.colours[0] + level.colours[1] + level.colours[2]) * F(COLOUR_UNIT / 3))
         shaded = F(7) * level.spread / (level.spread + F(150))
         out = np.zeros((len(CHANNELS), *patch.shape), np.int32)
         rasters = {
-            "elevation": level.elevation, "relief": _stored_log2(level.spread), "land": _land_fraction(level.elevation, level.spread),
+            "elevation": level.elevation, "relief": _stored_log2(level.spread), "land": level.land,
             "red": level.colours[0], "green": level.colours[1], "blue": level.colours[2],
             "texture": _stored_log2(np.sqrt(F(25) + shaded * shaded + light * F(2 / 3))),
         }  # fmt: skip
@@ -100,13 +101,15 @@ class PlanetBase:
         elevation, roughness = elevation[whole.window(around)], ground.roughness[whole.window(around)]
         height = elevation * F(ELEVATION_UNIT)
         spread = np.sqrt(roughness * roughness + _gradient_squared(height) * F(1 / 12))
+        steepest = np.sqrt(roughness * roughness + _steepest_squared(height) * F(1 / 12))
+        land = _land_fraction(elevation, steepest)
         inner = around.window(coloured)
         colours = self._painted(coloured, height[inner], roughness[inner], spread[inner])
         if above is not None:
             parents = above.colours[(slice(None), *around.parent.grown(1).window(coloured.parent))]
             colours = np.stack([_tinted(band, means) for band, means in zip(colours, parents, strict=True)])
         part = coloured.window(patch)
-        return _Level(elevation[inner][part], spread[inner][part], colours[(slice(None), *part)])
+        return _Level(elevation[inner][part], spread[inner][part], land[inner][part], colours[(slice(None), *part)])
 
     def _evaluated(self, patch: Patch) -> Ground:
         """The ground of a patch; its roughness is that inside the patch's pixels."""
@@ -168,6 +171,16 @@ def _gradient_squared(raster: Raster) -> Raster:
     return east * east + south * south
 
 
+def _steepest_squared(raster: Raster) -> Raster:
+    """Squared difference to that neighbour, of four, that differs most.
+
+    A ramp as steep reaches over the sea's level in one of any two neighbours on either side of it: so both are never pure.
+    """
+    ring = np.pad(raster, 1, mode="edge")
+    steps = [ring[1:-1, 2:] - raster, ring[1:-1, :-2] - raster, ring[2:, 1:-1] - raster, ring[:-2, 1:-1] - raster]
+    return np.maximum(np.maximum(steps[0] ** 2, steps[1] ** 2), np.maximum(steps[2] ** 2, steps[3] ** 2))
+
+
 def _stored_log2(values: Raster) -> Steps:
     """log2 in steps of `LOG_UNIT`."""
     return np.rint(log2(np.maximum(values, F(1e-3))) * F(1 / LOG_UNIT)).astype(np.int32)
@@ -178,14 +191,3 @@ def _land_fraction(elevation: Steps, spread: Raster) -> Steps:
     ramp = np.floor(F(128) + elevation.astype(np.float32) * F(LAND_FULL) / np.maximum(spread * F(4 / ELEVATION_UNIT), F(1)))
     share = np.clip(ramp, 0, LAND_FULL).astype(np.int32)
     return np.where(elevation >= 0, np.maximum(share, 128), np.minimum(share, 127)).astype(np.int32)
-
-
-def _parents(data: Steps) -> Steps:
-    """The rasters of level 0 from those of level 1: rounded means, spreads by the law of total variance."""
-    blocks = split_children(data).astype(np.float64)
-    out = np.rint(blocks.mean(axis=0))
-    light = blocks[:, _RED : _RED + 3].mean(axis=1) * COLOUR_UNIT
-    for channel, means in ((_RELIEF, blocks[:, _ELEVATION] * ELEVATION_UNIT), (_TEXTURE, light)):
-        inside = np.exp2(blocks[:, channel] * (2 * LOG_UNIT)).mean(axis=0)
-        out[channel] = np.rint(np.log2(inside + means.var(axis=0)) / (2 * LOG_UNIT))
-    return out.astype(np.int32)

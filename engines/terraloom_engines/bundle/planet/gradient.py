@@ -95,19 +95,27 @@ def _fade(t: Raster) -> Raster:
 def _mix(word: Words, scratch: Words) -> None:
     """The next of a word's permutations of 32 bits, without visible order (Wellons, "Prospecting for hash functions", 2018)."""
     word += _GOLDEN
-    for shift, multiplier in ((16, _MULTIPLIERS[0]), (15, _MULTIPLIERS[1]), (16, np.uint32(1))):
+    for shift, multiplier in ((16, _MULTIPLIERS[0]), (15, _MULTIPLIERS[1])):
         np.right_shift(word, np.uint32(shift), out=scratch)
         word ^= scratch
         word *= multiplier
+    np.right_shift(word, np.uint32(16), out=scratch)
+    word ^= scratch
 
 
 def _projected(word: Words, scratch: Words, offset: Raster, dx: Raster, dy: Raster, dz: Raster) -> Raster:
     """The gradient that `word` stands for times the way from the lattice point."""
-    out = offset.copy()
-    for shift, way in ((0, dx), (10, dy), (20, dz)):
-        np.right_shift(word, np.uint32(shift), out=scratch)
-        scratch &= _MASK
-        part = scratch.view(np.int32).astype(np.float32)
-        part *= way
-        out += part
+    np.bitwise_and(word, _MASK, out=scratch)
+    out = scratch.view(np.int32).astype(np.float32)
+    out *= dx
+    out += offset
+    np.right_shift(word, np.uint32(10), out=scratch)
+    scratch &= _MASK
+    part = scratch.view(np.int32).astype(np.float32)
+    part *= dy
+    out += part
+    np.right_shift(word, np.uint32(22), out=scratch)
+    part = scratch.view(np.int32).astype(np.float32)
+    part *= dz
+    out += part
     return out
