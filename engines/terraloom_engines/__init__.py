@@ -18,6 +18,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     self_test     the proof on the spot that a runtime treats every pixel alike
     networks      the graphs of a bundle, loaded and proven once for all worlds
     world         a base, a seed and the networks: fields of any tile
+    rasters       worlds made of users' rasters, joined to Earth
     geodesy       columns, rows and frames of tiles on the ellipsoid
     mesh          vertices, normals and indices of a tile
     heights       the height of any place: the grid that collision and SampleHeights share

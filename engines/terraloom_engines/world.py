@@ -16,6 +16,7 @@ from terraloom_engines.bundle.base import Base
 from terraloom_engines.bundle.earth import EarthBase
 from terraloom_engines.bundle.plane import PlaneBase
 from terraloom_engines.bundle.planet import PlanetBase
+from terraloom_engines.bundle.raster import RasterBase, RasterFolder, check_raster_name, worlds_folder
 from terraloom_engines.cascade import Cascade, never
 from terraloom_engines.field import Field
 from terraloom_engines.field_codec import decode_field, encode_field
@@ -121,10 +122,12 @@ class World:
         text = f"{networks.bundle_digest}|{base.identity}|{seed}|{networks.runtime_identity}"
         self.identity = hashlib.sha256(text.encode()).hexdigest()
         self._networks, self._fields = networks, FieldStore(self.identity, memory, store)
+        if isinstance(base, RasterBase):  # it lies in a whole Earth, which shares memory and store with the world `earth`
+            base = base.within(World("earth", base.earth_seed, base.earth, networks, memory, store)._cascade.field)
         noise = _noise_seed(base.identity, seed)
         lifting = LiftingStage(networks.graphs["geometry"], networks.specs["geometry"], noise)
         imagery = ImageryStage(networks.graphs["imagery"], networks.specs["imagery"], noise)
-        self._cascade = Cascade(base, lifting, imagery, self._fields)
+        self._cascade: Cascade = Cascade(base, lifting, imagery, self._fields)
 
     @property
     def min_level(self) -> int:
@@ -156,8 +159,11 @@ class World:
 
 
 def _noise_seed(identity: str, seed: int) -> int:
-    """Seed of the networks' noise, so that two invented worlds do not share their details; Earth's is the world's seed itself."""
-    if identity == "earth":
+    """Seed of the networks' noise, so that two invented worlds do not share their details; Earth's is the world's seed itself.
+
+    A user's raster goes on around as Earth does.
+    """
+    if identity.partition(":")[0] in ("earth", "raster"):
         return seed
     return int.from_bytes(hashlib.sha256(f"{identity}|{seed}".encode()).digest()[:4])
 
@@ -179,9 +185,14 @@ class Scheme:
         return argument
 
 
+def _raster_base(bundle: Bundle, name: str) -> RasterBase:
+    return RasterBase(RasterFolder.open(worlds_folder() / check_raster_name(name)), EarthBase(bundle.folder), bundle.digest)
+
+
 SCHEMES: dict[str, Scheme] = {
     "earth": Scheme("earth", lambda bundle, _: EarthBase(bundle.folder)),
     "planet": Scheme("planet:SEED", lambda _, seed: PlanetBase(int(seed))),
+    "raster": Scheme("raster:NAME", _raster_base),
     "plane": Scheme("plane:SEED", lambda _, seed: PlaneBase(int(seed)), WorldKind.PLANE),
 }
 """Kinds of worlds by the part of their names before the colon."""

@@ -14,15 +14,15 @@ from PIL import Image
 from terraloom.errors import DataLossError
 
 
-def pack_array(values: NDArray[np.generic]) -> bytes:
-    """Lossless bytes of an integer or boolean array of one or two axes: column and row differences, byte planes, zstd."""
+def pack_array(values: NDArray[np.generic], level: int = 19) -> bytes:
+    """Lossless bytes of an integer or boolean array of one or two axes: column and row differences, byte planes, zstd of a `level`."""
     if values.dtype == np.bool_:
         planes = np.packbits(values.view(np.uint8)).tobytes()
     else:
         delta = np.diff(np.diff(values, axis=-1, prepend=values.dtype.type(0)), axis=0, prepend=values.dtype.type(0))
         planes = np.ascontiguousarray(delta).view(np.uint8).reshape(-1, values.itemsize).T.tobytes()
     header = np.array([len(values), values.shape[-1]], "<u4").tobytes() + values.dtype.str.encode().ljust(4)
-    return header + zstandard.ZstdCompressor(level=19).compress(planes)
+    return header + zstandard.ZstdCompressor(level=level).compress(planes)
 
 
 def unpack_array(packed: bytes) -> NDArray[np.generic]:

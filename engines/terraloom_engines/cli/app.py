@@ -8,9 +8,9 @@ import typer
 
 from terraloom.errors import TerraloomError
 
-COMMANDS = ("serve", "fly", "tile", "heights", "render", "view", "export", "info", "doctor", "demo")
-"""Modules of this package, in the order of the help page. Each has a function `command` whose docstring is its help; what is slow to
-import is imported inside it."""
+COMMANDS = ("serve", "fly", "tile", "heights", "render", "view", "export", "world", "info", "doctor", "demo")
+"""Modules of this package, in the order of the help page. Each has a function `command` whose docstring is its help, or a `group` of
+several; what is slow to import is imported inside them."""
 
 
 def build() -> typer.Typer:
@@ -23,7 +23,11 @@ def build() -> typer.Typer:
     )
     app.callback()(_root)
     for name in COMMANDS:
-        app.command(name)(import_module(f"terraloom_engines.cli.{name}").command)
+        module = import_module(f"terraloom_engines.cli.{name}")
+        if hasattr(module, "group"):
+            app.add_typer(module.group, name=name)
+        else:
+            app.command(name)(module.command)
     return app
 
 

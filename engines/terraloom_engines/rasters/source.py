@@ -1,0 +1,112 @@
+"""A raster file as rasterio reads it: checked, with one clear line for whatever is wrong with it."""
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from terraloom.errors import FailedPreconditionError, InvalidArgumentError
+from terraloom_engines.tiling import EQUATOR, MAX_LATITUDE
+
+__all__ = ["Layer", "Source", "opened"]
+
+Layer = Literal["elevation", "imagery"]
+BANDS = {"elevation": (1,), "imagery": (3, 4)}
+"""How many bands a file of a layer may have; the fourth of imagery is its mask (alpha)."""
+SAMPLES = 33
+"""Places along a side that say where a raster lies."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An open raster: rasterio's dataset, and where it lies.
+
+    `longitudes` and `latitudes` (degrees) are of a grid of places over it, longitudes running on past 180; `resolution` is the size of its
+    middle pixel in metres.
+    """
+
+    layer: Layer
+    path: Path
+    dataset: Any
+    longitudes: NDArray[np.float64]
+    latitudes: NDArray[np.float64]
+    resolution: float
+
+    @property
+    def latitude(self) -> float:
+        """Latitude of the middle in degrees."""
+        return float(np.median(self.latitudes))
+
+
+@contextmanager
+def opened(path: Path, layer: Layer) -> Iterator[Source]:
+    """Opens a raster file. Raises InvalidArgumentError for one that no world can be made of, FailedPreconditionError without rasterio."""
+    try:
+        import rasterio
+        import rasterio.errors
+    except ImportError:
+        raise FailedPreconditionError("reading rasters needs rasterio: pip install 'terraloom[raster]'") from None
+    if not path.exists():
+        raise InvalidArgumentError(f"there is no {layer} file {path}", field=layer)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            dataset = rasterio.open(path)
+    except rasterio.errors.RasterioError as error:
+        raise InvalidArgumentError(f"{path} is not a raster that GDAL can read ({_first_line(error)})", field=layer) from error
+    with dataset:
+        _check(path, layer, dataset)
+        yield _placed(path, layer, dataset)
+
+
+def _check(path: Path, layer: Layer, dataset: Any) -> None:
+    wanted = " or ".join(str(count) for count in BANDS[layer])
+    kinds = "red, green, blue and perhaps a mask" if layer == "imagery" else "height"
+    problem = ""
+    if dataset.crs is None:
+        problem = "has no coordinate reference system: set it, for example with gdal_edit -a_srs EPSG:32633"
+    elif dataset.transform.is_identity:
+        problem = "has no georeference: it says what its coordinates mean, but not where its pixels lie"
+    elif dataset.count not in BANDS[layer]:
+        problem = f"has {dataset.count} band{'s' * (dataset.count != 1)}, {layer} needs {wanted} ({kinds})"
+    elif layer == "imagery" and set(dataset.dtypes) != {"uint8"}:
+        problem = f"has pixels of type {dataset.dtypes[0]}, imagery needs uint8: convert it, for example by gdal_translate -ot Byte -scale"
+    elif layer == "elevation" and np.dtype(dataset.dtypes[0]).kind not in "iuf":
+        problem = f"has pixels of type {dataset.dtypes[0]}, elevation needs real numbers"
+    if problem:
+        raise InvalidArgumentError(f"{layer} file {path} {problem}", field=layer)
+
+
+def _placed(path: Path, layer: Layer, dataset: Any) -> Source:
+    from rasterio.warp import transform
+
+    steps = np.linspace(0, 1, SAMPLES)
+    columns, rows = (grid.ravel() for grid in np.meshgrid(steps * dataset.width, steps * dataset.height))
+    # The pixel in the middle gives the resolution.
+    columns, rows = np.append(columns, dataset.width / 2 + np.array([0, 1, 0])), np.append(rows, dataset.height / 2 + np.array([0, 0, 1]))
+    a, b, c, d, e, f = dataset.transform[:6]
+    try:
+        places = transform(dataset.crs, "EPSG:4326", a * columns + b * rows + c, d * columns + e * rows + f)
+        longitudes, latitudes = (np.array(axis) for axis in places)
+    except Exception as error:  # rasterio passes on what PROJ says, as several types
+        text = f"{layer} file {path}: its coordinate reference system has no way to longitude and latitude ({_first_line(error)})"
+        raise InvalidArgumentError(text, field=layer) from error
+    good = np.isfinite(longitudes) & np.isfinite(latitudes)
+    if not good[-3:].all() or not (good & (np.abs(latitudes) < MAX_LATITUDE)).any():
+        raise InvalidArgumentError(f"{layer} file {path} lies outside of the map, which ends at {MAX_LATITUDE:.2f} degrees", field=layer)
+    middle = longitudes[-3]
+    longitudes = (longitudes - middle + 180.0) % 360.0 - 180.0 + middle
+    metre = EQUATOR / 360.0
+    east, north = (longitudes[-2:] - longitudes[-3]) * math.cos(math.radians(latitudes[-3])), latitudes[-2:] - latitudes[-3]
+    area = abs(float(east[0] * north[1] - east[1] * north[0]))
+    return Source(layer, path, dataset, longitudes[good], latitudes[good], math.sqrt(area) * metre)
+
+
+def _first_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__

@@ -1,0 +1,118 @@
+"""Rasters resampled to the pixels of a level: by averages from finer pixels, by cubic convolution from coarser ones."""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from terraloom.errors import InvalidArgumentError
+from terraloom_engines.rasters.placement import Placement
+from terraloom_engines.rasters.source import Source
+from terraloom_engines.tiling import EQUATOR, TILE_SIZE, ground_sample_distance
+
+__all__ = ["Report", "Warped", "on_disk", "warp"]
+
+BLOCK = 8
+"""Tiles along a side that are resampled at a time."""
+FINER = 1.2
+"""Target pixels this much larger than the source's are averages of them."""
+PLAUSIBLE = (-12_000.0, 9_500.0)
+"""Metres between which heights on Earth lie."""
+
+Report = Callable[[str, int, int], None]
+"""Told what is being done, how many of how many steps are done."""
+
+
+class Warped:
+    """A raster on the pixels of a placement: `values`, float32 (bands, H, W), and `valid`, bool (H, W); kept in files in `folder`."""
+
+    def __init__(self, folder: Path, name: str, bands: int, shape: tuple[int, int]) -> None:
+        self.values = on_disk(folder / f"{name}.npy", np.float32, (bands, *shape))
+        self.valid = on_disk(folder / f"{name}-valid.npy", np.bool_, shape)
+
+
+def warp(source: Source, placement: Placement, folder: Path, scale: float, offset: float, report: Report) -> Warped:
+    """The raster on the pixels of `placement`, times `scale` plus `offset`.
+
+    Raises InvalidArgumentError when it holds nothing there, or heights that are none.
+    """
+    bands = 1 if source.layer == "elevation" else 3
+    out = Warped(folder, source.layer, bands, placement.shape)
+    blocks = list(_blocks(placement))
+    for done, (rows, columns) in enumerate(blocks):
+        report(f"reading {source.layer}", done, len(blocks))
+        values, valid = _read(source, placement, rows, columns, bands)
+        values = values * np.float32(scale) + np.float32(offset)
+        valid &= np.isfinite(values).all(axis=0)
+        values[:, ~valid] = 0
+        out.values[:, rows, columns], out.valid[rows, columns] = values, valid
+        if source.layer == "elevation" and valid.any():
+            _check_heights(source, values[0][valid])
+    if not out.valid.any():
+        raise InvalidArgumentError(f"{source.layer} file {source.path} holds no valid pixel", field=source.layer)
+    return out
+
+
+def _check_heights(source: Source, heights: NDArray[np.float32]) -> None:
+    low, high = float(heights.min()), float(heights.max())
+    if low < PLAUSIBLE[0] or high > PLAUSIBLE[1]:
+        raise InvalidArgumentError(
+            f"elevation file {source.path} has heights of {low:,.0f} to {high:,.0f} m, allowed are {PLAUSIBLE[0]:,.0f} to"
+            f" {PLAUSIBLE[1]:,.0f}: declare its nodata value (gdal_edit -a_nodata) or set --vertical-scale to metres per unit",
+            field="elevation",
+        )
+
+
+def _blocks(placement: Placement) -> Iterator[tuple[slice, slice]]:
+    """Blocks of pixels that do not cross the antimeridian."""
+    around = 1 << placement.level
+    turns = [0, *range(-placement.column % around or around, placement.columns, around), placement.columns]
+    for top in range(0, placement.rows, BLOCK):
+        bottom = min(top + BLOCK, placement.rows)
+        for first, last in pairwise(turns):
+            for left in range(first, last, BLOCK):
+                right = min(left + BLOCK, last)
+                yield slice(top * TILE_SIZE, bottom * TILE_SIZE), slice(left * TILE_SIZE, right * TILE_SIZE)
+
+
+def _read(source: Source, placement: Placement, rows: slice, columns: slice, bands: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    from rasterio import Affine
+    from rasterio.enums import ColorInterp, Resampling
+    from rasterio.errors import RasterioError
+    from rasterio.vrt import WarpedVRT
+
+    dataset, size = source.dataset, EQUATOR / (TILE_SIZE << placement.level)
+    column = (placement.column * TILE_SIZE + columns.start) % (TILE_SIZE << placement.level)
+    row = placement.row * TILE_SIZE + rows.start
+    finer = ground_sample_distance(placement.level, source.latitude) > FINER * source.resolution
+    nodata = dataset.nodata
+    if nodata is None and np.dtype(dataset.dtypes[0]).kind == "f":
+        nodata = float("nan")
+    masked = ColorInterp.alpha in dataset.colorinterp
+    options = {
+        "crs": "EPSG:3857",
+        "transform": Affine(size, 0, column * size - EQUATOR / 2, 0, -size, EQUATOR / 2 - row * size),
+        "width": columns.stop - columns.start,
+        "height": rows.stop - rows.start,
+        "resampling": Resampling.average if finer else Resampling.cubic,
+        "dtype": "float32" if source.layer == "elevation" else "uint8",
+        "src_nodata": nodata,
+        "nodata": nodata,
+        "add_alpha": nodata is None and not masked,
+    }
+    try:
+        with WarpedVRT(dataset, **options) as warped:
+            values = warped.read(indexes=list(range(1, bands + 1))).astype(np.float32)
+            alpha = [band for band, meaning in enumerate(warped.colorinterp, start=1) if meaning is ColorInterp.alpha]
+            valid = warped.read(indexes=alpha[0]) > 127 if alpha else warped.dataset_mask() > 0
+    except RasterioError as error:
+        raise InvalidArgumentError(f"{source.layer} file {source.path} cannot be read ({error})", field=source.layer) from error
+    return values, valid
+
+
+def on_disk(path: Path, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
+    """An array of zeros in a file."""
+    return np.lib.format.open_memmap(path, "w+", np.dtype(dtype), shape)
