@@ -22,6 +22,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     geodesy       columns, rows and frames of tiles on the ellipsoid
     mesh          vertices, normals and indices of a tile
     heights       the height of any place: the grid that collision and SampleHeights share
+    spawn         a dry, even place to start from
     bounds        between which heights a tile and all below it lies
     texture       the colour of a tile as an encoded picture
     shading       light and shadow on a raster of heights
