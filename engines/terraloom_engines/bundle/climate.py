@@ -14,7 +14,7 @@ from terraloom_engines.bundle.lattice import ONE, octaves
 from terraloom_engines.bundle.sites import Sites
 from terraloom_engines.bundle.terrain import Curve
 
-__all__ = ["colour", "moisture", "relief", "texture", "warmth"]
+__all__ = ["REACH", "box_sums", "colour", "moisture", "relief", "texture", "warmth"]
 
 Steps = NDArray[np.int32]
 
@@ -105,7 +105,7 @@ def relief(sites: Sites, height: Steps) -> Steps:
     """
     shown = np.maximum(height, _SHELF)
     east, south = shown[1:-1, 2:] - shown[1:-1, :-2], shown[2:, 1:-1] - shown[:-2, 1:-1]
-    steepness = _box_sums(east.astype(np.int64) ** 2 + south.astype(np.int64) ** 2, 2 * REACH - 1)
+    steepness = box_sums(east.astype(np.int64) ** 2 + south.astype(np.int64) ** 2, 2 * REACH - 1)
     slope = np.minimum(np.sqrt(steepness / (4.0 * (2 * REACH - 1) ** 2)), _STEEP).astype(np.int32)
     inner = slice(REACH, -REACH)
     varied = _RELIEF[slope] + (sites.fine(_ROUGHNESS)[inner, inner] * _RELIEF_SPREAD >> 12)
@@ -113,7 +113,7 @@ def relief(sites: Sites, height: Steps) -> Steps:
     return np.maximum(varied - depth, _SMOOTHEST).astype(np.int32)
 
 
-def _box_sums(values: NDArray[np.int64], side: int) -> NDArray[np.int64]:
+def box_sums(values: NDArray[np.int64], side: int) -> NDArray[np.int64]:
     """Sums over all squares of `side` x `side` values: integers, exact in any order."""
     sums = np.zeros((values.shape[0] + 1, values.shape[1] + 1), np.int64)
     np.cumsum(np.cumsum(values, axis=0), axis=1, out=sums[1:, 1:])

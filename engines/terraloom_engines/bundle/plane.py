@@ -22,8 +22,14 @@ _ORIGIN_HEIGHTS = (30, 900)
 """Metres between which the ground at the origin lies."""
 _ORIGIN_STEPS = (977 * PIXEL, -613 * PIXEL)
 """From one candidate for the origin to the next."""
-_HALF_SPREADS = np.array([max(round(4 * 2 ** (octave / 256) * 64), 1) for octave in range(-1024, 3072)], np.int32)
-"""Four spreads of every relief, in 1/64 m: the ramp of heights over which a pixel turns from water to land."""
+_SPREADS = np.array([2 ** (octave / 256) * 64 for octave in range(-1024, 3072)])
+"""Standard deviation inside a pixel of every relief, in 1/64 m."""
+_RAMP = np.maximum(np.rint(4 * _SPREADS), 1).astype(np.int32)
+"""Heights over which a pixel turns from water to land."""
+_AT_SHORE = np.maximum(np.rint(_SPREADS / 64), 1).astype(np.int32)
+"""Metres from the sea within which a pixel at the shore lies, so that finer ground crosses it: else the shore would follow the raster."""
+_AWAY_FROM_SHORE = ((1, 1), (3, 4), (8, 16), (20, 64))
+"""How many times as deep and as high a pixel may lie, 1 to 4 pixels from the shore: steps there would ring when they are interpolated."""
 
 
 class PlaneBase:
@@ -34,7 +40,7 @@ class PlaneBase:
     finest_level = 4
 
     def __init__(self, seed: int) -> None:
-        self.title, self.identity = f"Plane {seed}", f"plane:{seed}|1"
+        self.title, self.identity = f"Plane {seed}", f"plane:{seed}|2"
         self._seed = seed
         self._origin = _origin(seed)
 
@@ -58,10 +64,11 @@ class PlaneBase:
         inner = np.s_[ring:-ring, ring:-ring]
         relief = climate.relief(sites, height)
         warm, moist = climate.warmth(sites, height)[inner], climate.moisture(sites, inland)[inner]
+        metres, land = _coast(height, relief)
         rasters = {
-            "elevation": height[inner] * 64,
+            "elevation": metres * 64,
             "relief": relief,
-            "land": _land(height[ring - 1 : 1 - ring, ring - 1 : 1 - ring], relief),
+            "land": land,
             "texture": climate.texture(relief, warm),
             "water": np.zeros_like(relief),
         }
@@ -69,17 +76,22 @@ class PlaneBase:
         return np.stack([rasters[channel] for channel in CHANNELS])
 
 
-def _land(height: Steps, relief: Steps) -> Steps:
-    """Land fraction: pixels beside the other kind, and ones whose relief reaches the sea, are mixed, so that no shore follows the raster.
+def _coast(height: Steps, relief: Steps) -> tuple[Steps, Steps]:
+    """Metres, near 0 at the shore, and land fraction: pixels beside the other kind, and ones whose relief reaches the sea, are mixed.
 
-    `height` has a ring of one pixel round `relief`.
+    `height` has a ring of `climate.REACH` pixels round `relief`.
     """
-    dry, rows, columns = height > 0, relief.shape[0], relief.shape[1]
-    around = sum(dry[i : i + rows, j : j + columns].astype(np.int32) for i in range(3) for j in range(3))
-    steps = height[1:-1, 1:-1] * 64
-    ramp = 128 + steps * LAND_FULL // _HALF_SPREADS[np.clip(relief, -1024, 3071) + 1024]
-    shore = (around > 0) & (around < 9)
-    return np.where(shore, np.clip(ramp, 1, LAND_FULL - 1), np.clip(ramp, 0, LAND_FULL)).astype(np.int32)
+    octave, inner = np.clip(relief, -1024, 3071) + 1024, np.s_[climate.REACH : -climate.REACH]
+    reach, metres = _AT_SHORE[octave], height[inner, inner]
+    dry = (height > 0).astype(np.int64)
+    for pixels, (deep, high) in reversed(list(enumerate(_AWAY_FROM_SHORE, start=1))):
+        margin = climate.REACH - pixels
+        around = climate.box_sums(dry[margin : len(dry) - margin, margin : len(dry) - margin], 2 * pixels + 1)
+        near = (around > 0) & (around < (2 * pixels + 1) ** 2)
+        metres = np.where(near, np.clip(metres, -deep * reach, high * reach), metres)
+    ramp = 128 + metres * 64 * LAND_FULL // _RAMP[octave]
+    land = np.where(near, np.clip(ramp, 1, LAND_FULL - 1), np.clip(ramp, 0, LAND_FULL))  # the last ones are those at the shore
+    return metres.astype(np.int32), land.astype(np.int32)
 
 
 def _origin(seed: int) -> tuple[int, int]:

@@ -66,6 +66,10 @@ _HILL_HEIGHT = Curve((-2.0, 6), (-1.0, 14), (0.0, 34), (1.0, 92), (2.0, 220), (2
 """Metres of a standard deviation of hills."""
 _ABOVE_SHORE = Curve((0.0, 0.1 * ONE), (60 / ONE, 0.3 * ONE), (260 / ONE, ONE), step=1)
 """Share of hills that a height in metres above the shore bears: plains at the coast stay dry."""
+_PLATEAU_RISE = Curve((0.0, 0), (30 / ONE, 0.25 * ONE), (200 / ONE, ONE), step=1)
+"""Share of a plateau that stands on ground of a height in metres: none ends at the shore."""
+_RANGE_RISE = Curve((-1500 / ONE, 0.6 * ONE), (0.0, 0.9 * ONE), (150 / ONE, ONE), step=1)
+"""Share of a range that stands on ground of a height: islands are lower, and no shore is a step."""
 _RANGES_PER_BELT = 11
 """Parallel ranges to a standard deviation of a belt's field."""
 _SWELL_METRES, _PEAK_METRES = 1900, 3200
@@ -87,8 +91,9 @@ def elevation(sites: Sites, inland: Steps) -> Steps:
     height = _HILL_HEIGHT(sites.broad(_HILLINESS)) + (uplift >> 5)
     rolling = product(product(sites.fine(_HILLS, dry), height), _ABOVE_SHORE(ground))
     floor = product(sites.fine(_SEA_FLOOR, ~dry) * 260 >> 12, np.clip(-ground * 2, 0, ONE))
-    total = ground + np.where(dry, rolling + _PLATEAU(sites.broad(_PLATEAUS)), floor)
-    total += product(_ranges(sites, uplift, strike), np.where(dry, ONE, ONE * 3 // 5))
+    plateau = product(_PLATEAU(sites.broad(_PLATEAUS)), _PLATEAU_RISE(ground))
+    total = ground + np.where(dry, rolling + plateau, floor)
+    total += product(_ranges(sites, uplift, strike), _RANGE_RISE(ground))
     return np.where(total == 0, np.where(dry, 1, -1), total).astype(np.int32)
 
 
