@@ -162,11 +162,12 @@ def test_the_page_has_every_command_with_an_example_whose_options_exist() -> Non
     commands = get_command(build()).commands  # type: ignore[attr-defined]
     assert set(commands) <= sections.keys()
     for name, command in commands.items():
-        (example,) = re.findall(rf"^    terraloom {name}(.*)$", sections[name], re.MULTILINE)
-        if hasattr(command, "commands"):
-            command = command.commands[example.split()[0]]
-        options = {option for parameter in command.params for option in parameter.opts}
-        assert {word for word in example.split() if word.startswith("-") and not word[1:2].isdigit()} <= options
+        examples = re.findall(rf"^    terraloom {name}(.*)$", sections[name], re.MULTILINE)
+        assert examples
+        for example in examples:
+            shown = command.commands[example.split()[0]] if hasattr(command, "commands") else command
+            options = {option for parameter in shown.params for option in parameter.opts}
+            assert {word for word in example.split() if word.startswith("-") and not word[1:2].isdigit()} <= options
     codes = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
     assert {known.exit for known in CODES.values()} <= codes
 
