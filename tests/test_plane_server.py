@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from terraloom import Camera, Client, ContentOptions, Radius, Region, StreamOptions, View, connect
+from terraloom import Camera, Client, CollisionOptions, ContentOptions, Radius, Region, StreamOptions, View, connect
 from terraloom.errors import InvalidArgumentError, NotFoundError
 from terraloom.frames import LocalFrame, PlanePoint
 from terraloom.testing import run_server
@@ -112,6 +112,14 @@ def test_a_barrier_waits_for_a_region_in_metres(plane: Client) -> None:
     seen = plane.barrier(View.on_plane(*HERE, 3000.0), OPTIONS)
     assert seen.complete
     assert seen.tiles == 12
+
+
+def test_bodies_get_the_ground_below_them_on_planes_too(plane: Client) -> None:
+    with plane.collision_stream(View.on_plane(*HERE, 500.0), CollisionOptions(radius=1000.0, level=6)) as stream:
+        grids = stream.settle(120.0)
+    assert [grid.id for grid in grids] == [(6, 1, 0)]
+    assert grids[0].on_plane
+    assert grids[0].sample(*HERE) == pytest.approx(plane.sample_heights([HERE], level=6)[0])
 
 
 def test_the_same_seed_is_the_same_ground_on_another_server(plane: Client) -> None:
