@@ -20,9 +20,6 @@ def missing() -> list[str]:
     return programs + [library for library in LIBRARIES if subprocess.run(["pkg-config", "--exists", library]).returncode]
 
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=f"the C++ reader needs {', '.join(missing())}")
-
-
 def run(*command: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
 
@@ -30,6 +27,8 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def flight_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The C++ program, built in a temporary folder."""
+    if lacking := missing():
+        pytest.skip(f"the C++ reader needs {', '.join(lacking)}")
     folder = tmp_path_factory.mktemp("cpp")
     for command in (
         ("cmake", "-S", ROOT / "sdk/cpp", "-B", folder, "-DCMAKE_CXX_FLAGS_RELEASE=-O1"),
@@ -53,9 +52,13 @@ def test_cpp_and_python_log_the_same_flight(flight_log: Path, server: str, tmp_p
     assert cpp.stdout.startswith("view 1\n") and "received again 0," in cpp.stdout
 
 
-def test_the_cpp_program_tells_errors_in_one_line(flight_log: Path, tmp_path: Path) -> None:
+def test_the_cpp_program_tells_errors_in_one_line(flight_log: Path, server: str, tmp_path: Path) -> None:
     nobody = run(flight_log, "127.0.0.1:1")
     assert nobody.returncode == 1 and nobody.stderr.startswith("error: ") and nobody.stderr.count("\n") == 1
+    (tmp_path / "poses.csv").write_text("longitude,latitude,height\n7,95,1000\n")
+    nowhere = run(flight_log, server, tmp_path / "poses.csv")
+    assert (nowhere.returncode, nowhere.stdout) == (1, "")
+    assert nowhere.stderr == "error: view.geodetic.latitude_degrees = 95 is out of range: allowed are -90 to 90\n"
     (tmp_path / "poses.csv").write_text("longitude,latitude,height\n7,46,high\n")
     for arguments in ([], ["127.0.0.1:1", tmp_path / "poses.csv"], ["127.0.0.1:1", tmp_path / "none.csv"]):
         wrong = run(flight_log, *arguments)

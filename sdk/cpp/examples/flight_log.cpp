@@ -1,4 +1,5 @@
 // Fly from pose to pose and log the tiles to draw at each: `flight_log ADDRESS [POSES.csv]`. Logs what examples/flight_log.py logs.
+#include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -57,18 +58,19 @@ grpc::Status settle(terraloom::Stream& stream, const v1::View& view, std::size_t
   while (status.ok() && !stream.complete()) {
     status = stream.next(&event);
     if (event.has_tile()) ++*tiles;  // here a program would read event.tile().glb()
-    if (event.has_error()) std::cerr << event.error().message() << '\n';
+    if (event.has_error() && !event.error().final()) std::cerr << event.error().message() << '\n';
   }
   return status;
 }
 
 grpc::Status fly(const std::string& target, const std::vector<v1::View>& views) {
   const auto channel = terraloom::connect(target);
-  terraloom::Stream stream(channel);
+  const auto deadline = std::chrono::system_clock::now() + std::chrono::minutes(2);
+  terraloom::Stream stream(channel, deadline);
   grpc::Status status = stream.open(opening());
   std::size_t received = 0;
   for (std::size_t i = 0; status.ok() && i < views.size(); ++i) {
-    status = settle(stream, views[i], &received);
+    if (status = settle(stream, views[i], &received); !status.ok()) break;
     std::cout << "view " << i + 1 << '\n';
     for (const terraloom::TileId& tile : stream.drawn()) std::cout << tile.str() << ' ' << hex(stream.held().at(tile)) << '\n';
   }
@@ -78,12 +80,13 @@ grpc::Status fly(const std::string& target, const std::vector<v1::View>& views) 
   v1::BarrierResponse barrier;
   request.set_session_id(stream.session().session_id());
   grpc::ClientContext context;
+  context.set_deadline(deadline);
   status = v1::Terraloom::NewStub(channel)->Barrier(&context, request, &barrier);
   if (!status.ok()) return status;
   std::cout << "received " << received << ", barrier " << barrier.tiles() << ' ' << hex(barrier.world_hash()) << '\n';
   if (status = stream.close(); !status.ok()) return status;
 
-  terraloom::Stream again(channel);  // a new session that has what the first one left
+  terraloom::Stream again(channel, deadline);  // a new session that has what the first one left
   received = 0;
   status = again.open(opening(), stream.held());
   for (std::size_t i = 0; status.ok() && i < views.size(); ++i) status = settle(again, views[i], &received);

@@ -3,6 +3,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -37,7 +38,11 @@ inline std::shared_ptr<grpc::Channel> connect(const std::string& target) {
 
 class Stream {
  public:
-  explicit Stream(const std::shared_ptr<grpc::Channel>& channel) : stub_(v1::Terraloom::NewStub(channel)) {}
+  // At `deadline` the stream ends with DEADLINE_EXCEEDED, whatever it waits for.
+  using Time = std::chrono::system_clock::time_point;
+  explicit Stream(const std::shared_ptr<grpc::Channel>& channel, Time deadline = Time::max()) : stub_(v1::Terraloom::NewStub(channel)) {
+    context_.set_deadline(deadline);
+  }
 
   // Opens a session. Tiles of `have` are not sent again while their hashes agree.
   grpc::Status open(v1::OpenSessionRequest opening, const Held& have = {}) {
