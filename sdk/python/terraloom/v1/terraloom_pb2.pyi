@@ -15,6 +15,45 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from terraloom.v1 import world_pb2 as _world_pb2
+from terraloom.v1.world_pb2 import ContentOptions as ContentOptions
+from terraloom.v1.world_pb2 import Geodetic as Geodetic
+from terraloom.v1.world_pb2 import HeadingPitchRoll as HeadingPitchRoll
+from terraloom.v1.world_pb2 import HeightGrid as HeightGrid
+from terraloom.v1.world_pb2 import MESH_COMPRESSION_MESHOPT as MESH_COMPRESSION_MESHOPT
+from terraloom.v1.world_pb2 import MESH_COMPRESSION_NONE as MESH_COMPRESSION_NONE
+from terraloom.v1.world_pb2 import MESH_COMPRESSION_UNSPECIFIED as MESH_COMPRESSION_UNSPECIFIED
+from terraloom.v1.world_pb2 import MeshCompression as MeshCompression
+from terraloom.v1.world_pb2 import PRIORITY_COLLISION as PRIORITY_COLLISION
+from terraloom.v1.world_pb2 import PRIORITY_FAR as PRIORITY_FAR
+from terraloom.v1.world_pb2 import PRIORITY_NEAR as PRIORITY_NEAR
+from terraloom.v1.world_pb2 import PRIORITY_PREFETCH as PRIORITY_PREFETCH
+from terraloom.v1.world_pb2 import PRIORITY_UNSPECIFIED as PRIORITY_UNSPECIFIED
+from terraloom.v1.world_pb2 import Priority as Priority
+from terraloom.v1.world_pb2 import Quaternion as Quaternion
+from terraloom.v1.world_pb2 import Radius as Radius
+from terraloom.v1.world_pb2 import SURFACE_GROUND as SURFACE_GROUND
+from terraloom.v1.world_pb2 import SURFACE_GROUND_OR_WATER as SURFACE_GROUND_OR_WATER
+from terraloom.v1.world_pb2 import SURFACE_UNSPECIFIED as SURFACE_UNSPECIFIED
+from terraloom.v1.world_pb2 import ScreenSpaceError as ScreenSpaceError
+from terraloom.v1.world_pb2 import Selection as Selection
+from terraloom.v1.world_pb2 import Surface as Surface
+from terraloom.v1.world_pb2 import TEXTURE_FORMAT_JPEG as TEXTURE_FORMAT_JPEG
+from terraloom.v1.world_pb2 import TEXTURE_FORMAT_NONE as TEXTURE_FORMAT_NONE
+from terraloom.v1.world_pb2 import TEXTURE_FORMAT_UNSPECIFIED as TEXTURE_FORMAT_UNSPECIFIED
+from terraloom.v1.world_pb2 import TEXTURE_FORMAT_WEBP as TEXTURE_FORMAT_WEBP
+from terraloom.v1.world_pb2 import TextureFormat as TextureFormat
+from terraloom.v1.world_pb2 import Tile as Tile
+from terraloom.v1.world_pb2 import TileId as TileId
+from terraloom.v1.world_pb2 import Vector3 as Vector3
+from terraloom.v1.world_pb2 import View as View
+from terraloom.v1.world_pb2 import WORLD_KIND_PLANE as WORLD_KIND_PLANE
+from terraloom.v1.world_pb2 import WORLD_KIND_PLANET as WORLD_KIND_PLANET
+from terraloom.v1.world_pb2 import WORLD_KIND_UNSPECIFIED as WORLD_KIND_UNSPECIFIED
+from terraloom.v1.world_pb2 import Waypoint as Waypoint
+from terraloom.v1.world_pb2 import WorldId as WorldId
+from terraloom.v1.world_pb2 import WorldInfo as WorldInfo
+from terraloom.v1.world_pb2 import WorldKind as WorldKind
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -41,708 +80,6 @@ class ProtocolVersion(_ProtocolVersion, metaclass=_ProtocolVersionEnumTypeWrappe
 PROTOCOL_VERSION_UNSPECIFIED: ProtocolVersion.ValueType  # 0
 PROTOCOL_VERSION_1: ProtocolVersion.ValueType  # 1
 Global___ProtocolVersion: _TypeAlias = ProtocolVersion  # noqa: Y015
-
-class _WorldKind:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _WorldKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WorldKind.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    WORLD_KIND_UNSPECIFIED: _WorldKind.ValueType  # 0
-    WORLD_KIND_PLANET: _WorldKind.ValueType  # 1
-    """WGS84 ellipsoid; positions are geodetic, transforms end in ECEF"""
-    WORLD_KIND_PLANE: _WorldKind.ValueType  # 2
-    """local metres; positions and transforms are x east, y north, z up"""
-
-class WorldKind(_WorldKind, metaclass=_WorldKindEnumTypeWrapper): ...
-
-WORLD_KIND_UNSPECIFIED: WorldKind.ValueType  # 0
-WORLD_KIND_PLANET: WorldKind.ValueType  # 1
-"""WGS84 ellipsoid; positions are geodetic, transforms end in ECEF"""
-WORLD_KIND_PLANE: WorldKind.ValueType  # 2
-"""local metres; positions and transforms are x east, y north, z up"""
-Global___WorldKind: _TypeAlias = WorldKind  # noqa: Y015
-
-class _Surface:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _SurfaceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Surface.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    SURFACE_UNSPECIFIED: _Surface.ValueType  # 0
-    """SURFACE_GROUND_OR_WATER"""
-    SURFACE_GROUND_OR_WATER: _Surface.ValueType  # 1
-    """what a vehicle meets: ground on land, the water's surface elsewhere"""
-    SURFACE_GROUND: _Surface.ValueType  # 2
-    """ground everywhere, sea floor included"""
-
-class Surface(_Surface, metaclass=_SurfaceEnumTypeWrapper):
-    """----------------------------------------------------------------------------------------------------------------------------- content"""
-
-SURFACE_UNSPECIFIED: Surface.ValueType  # 0
-"""SURFACE_GROUND_OR_WATER"""
-SURFACE_GROUND_OR_WATER: Surface.ValueType  # 1
-"""what a vehicle meets: ground on land, the water's surface elsewhere"""
-SURFACE_GROUND: Surface.ValueType  # 2
-"""ground everywhere, sea floor included"""
-Global___Surface: _TypeAlias = Surface  # noqa: Y015
-
-class _TextureFormat:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _TextureFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TextureFormat.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    TEXTURE_FORMAT_UNSPECIFIED: _TextureFormat.ValueType  # 0
-    """TEXTURE_FORMAT_JPEG"""
-    TEXTURE_FORMAT_JPEG: _TextureFormat.ValueType  # 1
-    TEXTURE_FORMAT_WEBP: _TextureFormat.ValueType  # 2
-    TEXTURE_FORMAT_NONE: _TextureFormat.ValueType  # 3
-    """geometry only"""
-
-class TextureFormat(_TextureFormat, metaclass=_TextureFormatEnumTypeWrapper): ...
-
-TEXTURE_FORMAT_UNSPECIFIED: TextureFormat.ValueType  # 0
-"""TEXTURE_FORMAT_JPEG"""
-TEXTURE_FORMAT_JPEG: TextureFormat.ValueType  # 1
-TEXTURE_FORMAT_WEBP: TextureFormat.ValueType  # 2
-TEXTURE_FORMAT_NONE: TextureFormat.ValueType  # 3
-"""geometry only"""
-Global___TextureFormat: _TypeAlias = TextureFormat  # noqa: Y015
-
-class _MeshCompression:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _MeshCompressionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MeshCompression.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    MESH_COMPRESSION_UNSPECIFIED: _MeshCompression.ValueType  # 0
-    """MESH_COMPRESSION_NONE"""
-    MESH_COMPRESSION_NONE: _MeshCompression.ValueType  # 1
-    MESH_COMPRESSION_MESHOPT: _MeshCompression.ValueType  # 2
-    """KHR_mesh_quantization + EXT_meshopt_compression"""
-
-class MeshCompression(_MeshCompression, metaclass=_MeshCompressionEnumTypeWrapper): ...
-
-MESH_COMPRESSION_UNSPECIFIED: MeshCompression.ValueType  # 0
-"""MESH_COMPRESSION_NONE"""
-MESH_COMPRESSION_NONE: MeshCompression.ValueType  # 1
-MESH_COMPRESSION_MESHOPT: MeshCompression.ValueType  # 2
-"""KHR_mesh_quantization + EXT_meshopt_compression"""
-Global___MeshCompression: _TypeAlias = MeshCompression  # noqa: Y015
-
-class _Priority:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
-    PRIORITY_COLLISION: _Priority.ValueType  # 1
-    """a body is about to touch it"""
-    PRIORITY_NEAR: _Priority.ValueType  # 2
-    """visible, refined by what is near"""
-    PRIORITY_FAR: _Priority.ValueType  # 3
-    """visible, coarse"""
-    PRIORITY_PREFETCH: _Priority.ValueType  # 4
-    """not needed yet"""
-
-class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
-    """What a tile is for, in order of urgency."""
-
-PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
-PRIORITY_COLLISION: Priority.ValueType  # 1
-"""a body is about to touch it"""
-PRIORITY_NEAR: Priority.ValueType  # 2
-"""visible, refined by what is near"""
-PRIORITY_FAR: Priority.ValueType  # 3
-"""visible, coarse"""
-PRIORITY_PREFETCH: Priority.ValueType  # 4
-"""not needed yet"""
-Global___Priority: _TypeAlias = Priority  # noqa: Y015
-
-@_typing.final
-class WorldId(_message.Message):
-    """---------------------------------------------------------------------------------------------------------------- worlds and addresses
-
-    Which world. Every request names its own, so no client changes the world of another.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    SEED_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """"earth", "planet:7", "plane:7", ...; empty: the server's default world"""
-    seed: _builtins.int
-    """seed of everything generated below the base"""
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        seed: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "seed", b"seed"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___WorldId: _TypeAlias = WorldId  # noqa: Y015
-
-@_typing.final
-class TileId(_message.Message):
-    """Address of a tile. Planets: the slippy-map quadtree (EPSG:3857, XYZ, 256 px), column x eastward from -180, row y southward from +85.05
-    degrees, 0 <= x, y < 2^z. Planes: the same scheme in metres, unbounded, so x and y are signed.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    Z_FIELD_NUMBER: _builtins.int
-    X_FIELD_NUMBER: _builtins.int
-    Y_FIELD_NUMBER: _builtins.int
-    z: _builtins.int
-    x: _builtins.int
-    y: _builtins.int
-    def __init__(
-        self,
-        *,
-        z: _builtins.int = ...,
-        x: _builtins.int = ...,
-        y: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["x", b"x", "y", b"y", "z", b"z"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___TileId: _TypeAlias = TileId  # noqa: Y015
-
-@_typing.final
-class WorldInfo(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ID_FIELD_NUMBER: _builtins.int
-    KIND_FIELD_NUMBER: _builtins.int
-    TITLE_FIELD_NUMBER: _builtins.int
-    ATTRIBUTION_FIELD_NUMBER: _builtins.int
-    BASE_LEVEL_FIELD_NUMBER: _builtins.int
-    MAX_LEVEL_FIELD_NUMBER: _builtins.int
-    IDENTITY_FIELD_NUMBER: _builtins.int
-    MIN_LEVEL_FIELD_NUMBER: _builtins.int
-    kind: Global___WorldKind.ValueType
-    title: _builtins.str
-    attribution: _builtins.str
-    """sources and licences of what the base shows; to be displayed with it"""
-    base_level: _builtins.int
-    """level of the base raster; levels below are generated"""
-    max_level: _builtins.int
-    """finest level; levels min_level to max_level all answer"""
-    identity: _builtins.bytes
-    """hash of bundle, world, seed and runtime: equal identities generate equal tiles, bit for bit"""
-    min_level: _builtins.int
-    """coarsest level: 0 on planets"""
-    @_builtins.property
-    def id(self) -> Global___WorldId: ...
-    def __init__(
-        self,
-        *,
-        id: Global___WorldId | None = ...,
-        kind: Global___WorldKind.ValueType = ...,
-        title: _builtins.str = ...,
-        attribution: _builtins.str = ...,
-        base_level: _builtins.int = ...,
-        max_level: _builtins.int = ...,
-        identity: _builtins.bytes = ...,
-        min_level: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "base_level", b"base_level", "id", b"id", "identity", b"identity", "kind", b"kind", "max_level", b"max_level", "min_level", b"min_level", "title", b"title"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___WorldInfo: _TypeAlias = WorldInfo  # noqa: Y015
-
-@_typing.final
-class Geodetic(_message.Message):
-    """------------------------------------------------------------------------------------------------------------------- view and selection"""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    LONGITUDE_DEGREES_FIELD_NUMBER: _builtins.int
-    LATITUDE_DEGREES_FIELD_NUMBER: _builtins.int
-    HEIGHT_FIELD_NUMBER: _builtins.int
-    longitude_degrees: _builtins.float
-    """any value, wrapped to -180..180"""
-    latitude_degrees: _builtins.float
-    """-90..90"""
-    height: _builtins.float
-    """metres above mean sea level"""
-    def __init__(
-        self,
-        *,
-        longitude_degrees: _builtins.float = ...,
-        latitude_degrees: _builtins.float = ...,
-        height: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "latitude_degrees", b"latitude_degrees", "longitude_degrees", b"longitude_degrees"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Geodetic: _TypeAlias = Geodetic  # noqa: Y015
-
-@_typing.final
-class Vector3(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    X_FIELD_NUMBER: _builtins.int
-    Y_FIELD_NUMBER: _builtins.int
-    Z_FIELD_NUMBER: _builtins.int
-    x: _builtins.float
-    y: _builtins.float
-    z: _builtins.float
-    def __init__(
-        self,
-        *,
-        x: _builtins.float = ...,
-        y: _builtins.float = ...,
-        z: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["x", b"x", "y", b"y", "z", b"z"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Vector3: _TypeAlias = Vector3  # noqa: Y015
-
-@_typing.final
-class Quaternion(_message.Message):
-    """Unit quaternion that rotates the body axes (x forward, y left, z up) into local east, north, up (plane: x, y, z)."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    X_FIELD_NUMBER: _builtins.int
-    Y_FIELD_NUMBER: _builtins.int
-    Z_FIELD_NUMBER: _builtins.int
-    W_FIELD_NUMBER: _builtins.int
-    x: _builtins.float
-    y: _builtins.float
-    z: _builtins.float
-    w: _builtins.float
-    def __init__(
-        self,
-        *,
-        x: _builtins.float = ...,
-        y: _builtins.float = ...,
-        z: _builtins.float = ...,
-        w: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["w", b"w", "x", b"x", "y", b"y", "z", b"z"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Quaternion: _TypeAlias = Quaternion  # noqa: Y015
-
-@_typing.final
-class HeadingPitchRoll(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    HEADING_DEGREES_FIELD_NUMBER: _builtins.int
-    PITCH_DEGREES_FIELD_NUMBER: _builtins.int
-    ROLL_DEGREES_FIELD_NUMBER: _builtins.int
-    heading_degrees: _builtins.float
-    """clockwise from north (plane: from +y)"""
-    pitch_degrees: _builtins.float
-    """up from the horizon; -90 looks straight down"""
-    roll_degrees: _builtins.float
-    """right wing down is positive"""
-    def __init__(
-        self,
-        *,
-        heading_degrees: _builtins.float = ...,
-        pitch_degrees: _builtins.float = ...,
-        roll_degrees: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heading_degrees", b"heading_degrees", "pitch_degrees", b"pitch_degrees", "roll_degrees", b"roll_degrees"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___HeadingPitchRoll: _TypeAlias = HeadingPitchRoll  # noqa: Y015
-
-@_typing.final
-class Waypoint(_message.Message):
-    """A place the viewpoint means to pass; the server prefetches along the way."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    GEODETIC_FIELD_NUMBER: _builtins.int
-    PLANE_FIELD_NUMBER: _builtins.int
-    SECONDS_AHEAD_FIELD_NUMBER: _builtins.int
-    seconds_ahead: _builtins.float
-    """time from this view to the waypoint"""
-    @_builtins.property
-    def geodetic(self) -> Global___Geodetic: ...
-    @_builtins.property
-    def plane(self) -> Global___Vector3: ...
-    def __init__(
-        self,
-        *,
-        geodetic: Global___Geodetic | None = ...,
-        plane: Global___Vector3 | None = ...,
-        seconds_ahead: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["geodetic", b"geodetic", "plane", b"plane", "position", b"position"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["geodetic", b"geodetic", "plane", b"plane", "position", b"position", "seconds_ahead", b"seconds_ahead"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_position: _TypeAlias = _typing.Literal["geodetic", "plane"]  # noqa: Y015
-    _WhichOneofArgType_position: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_position) -> _WhichOneofReturnType_position | None: ...
-
-Global___Waypoint: _TypeAlias = Waypoint  # noqa: Y015
-
-@_typing.final
-class View(_message.Message):
-    """The viewpoint at one moment. The newest view wins: a server may skip all but the last it received."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SEQUENCE_FIELD_NUMBER: _builtins.int
-    GEODETIC_FIELD_NUMBER: _builtins.int
-    PLANE_FIELD_NUMBER: _builtins.int
-    VELOCITY_FIELD_NUMBER: _builtins.int
-    QUATERNION_FIELD_NUMBER: _builtins.int
-    HEADING_PITCH_ROLL_FIELD_NUMBER: _builtins.int
-    VERTICAL_FIELD_OF_VIEW_DEGREES_FIELD_NUMBER: _builtins.int
-    ASPECT_RATIO_FIELD_NUMBER: _builtins.int
-    VIEWPORT_LINES_FIELD_NUMBER: _builtins.int
-    WAYPOINTS_FIELD_NUMBER: _builtins.int
-    sequence: _builtins.int
-    """grows by at least 1 with every view of a session; tiles and visible sets repeat the one they answer"""
-    vertical_field_of_view_degrees: _builtins.float
-    """0: 60"""
-    aspect_ratio: _builtins.float
-    """width over height; 0: 16:9"""
-    viewport_lines: _builtins.int
-    """height of the picture in pixels; 0: 1080"""
-    @_builtins.property
-    def geodetic(self) -> Global___Geodetic:
-        """planets"""
-
-    @_builtins.property
-    def plane(self) -> Global___Vector3:
-        """planes: x east, y north, z up, metres"""
-
-    @_builtins.property
-    def velocity(self) -> Global___Vector3:
-        """metres per second east, north, up; the server extrapolates with it and orders work by time to need"""
-
-    @_builtins.property
-    def quaternion(self) -> Global___Quaternion: ...
-    @_builtins.property
-    def heading_pitch_roll(self) -> Global___HeadingPitchRoll: ...
-    @_builtins.property
-    def waypoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Waypoint]:
-        """in order of time"""
-
-    def __init__(
-        self,
-        *,
-        sequence: _builtins.int = ...,
-        geodetic: Global___Geodetic | None = ...,
-        plane: Global___Vector3 | None = ...,
-        velocity: Global___Vector3 | None = ...,
-        quaternion: Global___Quaternion | None = ...,
-        heading_pitch_roll: Global___HeadingPitchRoll | None = ...,
-        vertical_field_of_view_degrees: _builtins.float = ...,
-        aspect_ratio: _builtins.float = ...,
-        viewport_lines: _builtins.int = ...,
-        waypoints: _abc.Iterable[Global___Waypoint] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["geodetic", b"geodetic", "heading_pitch_roll", b"heading_pitch_roll", "orientation", b"orientation", "plane", b"plane", "position", b"position", "quaternion", b"quaternion", "velocity", b"velocity"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aspect_ratio", b"aspect_ratio", "geodetic", b"geodetic", "heading_pitch_roll", b"heading_pitch_roll", "orientation", b"orientation", "plane", b"plane", "position", b"position", "quaternion", b"quaternion", "sequence", b"sequence", "velocity", b"velocity", "vertical_field_of_view_degrees", b"vertical_field_of_view_degrees", "viewport_lines", b"viewport_lines", "waypoints", b"waypoints"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_orientation: _TypeAlias = _typing.Literal["quaternion", "heading_pitch_roll"]  # noqa: Y015
-    _WhichOneofArgType_orientation: _TypeAlias = _typing.Literal["orientation", b"orientation"]  # noqa: Y015
-    _WhichOneofReturnType_position: _TypeAlias = _typing.Literal["geodetic", "plane"]  # noqa: Y015
-    _WhichOneofArgType_position: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_orientation) -> _WhichOneofReturnType_orientation | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_position) -> _WhichOneofReturnType_position | None: ...
-
-Global___View: _TypeAlias = View  # noqa: Y015
-
-@_typing.final
-class ScreenSpaceError(_message.Message):
-    """Refine while a tile's geometric error, seen from the viewpoint, exceeds `target_pixels` lines of the viewport (3D Tiles, Cesium)."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TARGET_PIXELS_FIELD_NUMBER: _builtins.int
-    target_pixels: _builtins.float
-    """0: 16"""
-    def __init__(
-        self,
-        *,
-        target_pixels: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["target_pixels", b"target_pixels"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ScreenSpaceError: _TypeAlias = ScreenSpaceError  # noqa: Y015
-
-@_typing.final
-class Radius(_message.Message):
-    """Without a camera: tiles that touch the disc of `radius` metres on the ground below the viewpoint are refined to `level`; others stay as
-    coarse as their siblings allow.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    RADIUS_FIELD_NUMBER: _builtins.int
-    LEVEL_FIELD_NUMBER: _builtins.int
-    radius: _builtins.float
-    """COLLISION: all ground within it is sent, and what lies ahead; 0: 200"""
-    level: _builtins.int
-    """COLLISION: the one level sent; 0: the selection's max_level"""
-    def __init__(
-        self,
-        *,
-        radius: _builtins.float = ...,
-        level: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["level", b"level", "radius", b"radius"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Radius: _TypeAlias = Radius  # noqa: Y015
-
-@_typing.final
-class Selection(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SCREEN_SPACE_ERROR_FIELD_NUMBER: _builtins.int
-    RADIUS_FIELD_NUMBER: _builtins.int
-    MIN_LEVEL_FIELD_NUMBER: _builtins.int
-    MAX_LEVEL_FIELD_NUMBER: _builtins.int
-    min_level: _builtins.int
-    """coarsest level sent"""
-    max_level: _builtins.int
-    """finest level sent; absent: the world's"""
-    @_builtins.property
-    def screen_space_error(self) -> Global___ScreenSpaceError: ...
-    @_builtins.property
-    def radius(self) -> Global___Radius: ...
-    def __init__(
-        self,
-        *,
-        screen_space_error: Global___ScreenSpaceError | None = ...,
-        radius: Global___Radius | None = ...,
-        min_level: _builtins.int = ...,
-        max_level: _builtins.int | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_level", b"_max_level", "by", b"by", "max_level", b"max_level", "radius", b"radius", "screen_space_error", b"screen_space_error"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_level", b"_max_level", "by", b"by", "max_level", b"max_level", "min_level", b"min_level", "radius", b"radius", "screen_space_error", b"screen_space_error"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__max_level: _TypeAlias = _typing.Literal["max_level"]  # noqa: Y015
-    _WhichOneofArgType__max_level: _TypeAlias = _typing.Literal["_max_level", b"_max_level"]  # noqa: Y015
-    _WhichOneofReturnType_by: _TypeAlias = _typing.Literal["screen_space_error", "radius"]  # noqa: Y015
-    _WhichOneofArgType_by: _TypeAlias = _typing.Literal["by", b"by"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_level) -> _WhichOneofReturnType__max_level | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_by) -> _WhichOneofReturnType_by | None: ...
-
-Global___Selection: _TypeAlias = Selection  # noqa: Y015
-
-@_typing.final
-class ContentOptions(_message.Message):
-    """How the content of tiles is made; part of what the content hash covers."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SEGMENTS_FIELD_NUMBER: _builtins.int
-    TEXTURE_FORMAT_FIELD_NUMBER: _builtins.int
-    TEXTURE_QUALITY_FIELD_NUMBER: _builtins.int
-    COMPRESSION_FIELD_NUMBER: _builtins.int
-    UNLIT_FIELD_NUMBER: _builtins.int
-    SURFACE_FIELD_NUMBER: _builtins.int
-    segments: _builtins.int
-    """quads per tile side: 32, 64 or 128; 0: 64"""
-    texture_format: Global___TextureFormat.ValueType
-    texture_quality: _builtins.int
-    """1..100; 0: the server's default"""
-    compression: Global___MeshCompression.ValueType
-    unlit: _builtins.bool
-    """KHR_materials_unlit: satellite imagery is shaded already"""
-    surface: Global___Surface.ValueType
-    def __init__(
-        self,
-        *,
-        segments: _builtins.int = ...,
-        texture_format: Global___TextureFormat.ValueType = ...,
-        texture_quality: _builtins.int = ...,
-        compression: Global___MeshCompression.ValueType = ...,
-        unlit: _builtins.bool = ...,
-        surface: Global___Surface.ValueType = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compression", b"compression", "segments", b"segments", "surface", b"surface", "texture_format", b"texture_format", "texture_quality", b"texture_quality", "unlit", b"unlit"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ContentOptions: _TypeAlias = ContentOptions  # noqa: Y015
-
-@_typing.final
-class HeightGrid(_message.Message):
-    """Heights for physics: a regular grid in the tile's frame (glTF axes: X east, Y up, Z south), laid flat: Y is the height above mean sea level."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    COLUMNS_FIELD_NUMBER: _builtins.int
-    ROWS_FIELD_NUMBER: _builtins.int
-    HEIGHTS_FIELD_NUMBER: _builtins.int
-    OFFSET_FIELD_NUMBER: _builtins.int
-    SCALE_FIELD_NUMBER: _builtins.int
-    ORIGIN_X_FIELD_NUMBER: _builtins.int
-    ORIGIN_Z_FIELD_NUMBER: _builtins.int
-    SPACING_X_FIELD_NUMBER: _builtins.int
-    SPACING_Z_FIELD_NUMBER: _builtins.int
-    columns: _builtins.int
-    rows: _builtins.int
-    heights: _builtins.bytes
-    """int32 little-endian, row by row southward, columns eastward; Y = offset + scale * value"""
-    offset: _builtins.float
-    """metres"""
-    scale: _builtins.float
-    """metres per step"""
-    origin_x: _builtins.float
-    """of the north-west sample, metres"""
-    origin_z: _builtins.float
-    spacing_x: _builtins.float
-    """metres between columns"""
-    spacing_z: _builtins.float
-    """metres between rows"""
-    def __init__(
-        self,
-        *,
-        columns: _builtins.int = ...,
-        rows: _builtins.int = ...,
-        heights: _builtins.bytes = ...,
-        offset: _builtins.float = ...,
-        scale: _builtins.float = ...,
-        origin_x: _builtins.float = ...,
-        origin_z: _builtins.float = ...,
-        spacing_x: _builtins.float = ...,
-        spacing_z: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "heights", b"heights", "offset", b"offset", "origin_x", b"origin_x", "origin_z", b"origin_z", "rows", b"rows", "scale", b"scale", "spacing_x", b"spacing_x", "spacing_z", b"spacing_z"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___HeightGrid: _TypeAlias = HeightGrid  # noqa: Y015
-
-@_typing.final
-class Tile(_message.Message):
-    """One tile. Its frame is local: glTF axes (X east, Y up, Z south), metres, origin near the tile's centre, so that float32 suffices."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ID_FIELD_NUMBER: _builtins.int
-    GLB_FIELD_NUMBER: _builtins.int
-    HEIGHT_GRID_FIELD_NUMBER: _builtins.int
-    ECEF_FROM_TILE_FIELD_NUMBER: _builtins.int
-    PLANE_FROM_TILE_FIELD_NUMBER: _builtins.int
-    MIN_HEIGHT_FIELD_NUMBER: _builtins.int
-    MAX_HEIGHT_FIELD_NUMBER: _builtins.int
-    GEOMETRIC_ERROR_FIELD_NUMBER: _builtins.int
-    CONTENT_HASH_FIELD_NUMBER: _builtins.int
-    PRIORITY_FIELD_NUMBER: _builtins.int
-    REFINED_LEVEL_FIELD_NUMBER: _builtins.int
-    PROVISIONAL_FIELD_NUMBER: _builtins.int
-    DELIVERY_FIELD_NUMBER: _builtins.int
-    VIEW_SEQUENCE_FIELD_NUMBER: _builtins.int
-    glb: _builtins.bytes
-    """glTF 2.0 binary"""
-    min_height: _builtins.float
-    """of the content, metres above mean sea level, skirts left out"""
-    max_height: _builtins.float
-    geometric_error: _builtins.float
-    """metres, as in 3D Tiles: 4 ground sample distances"""
-    content_hash: _builtins.bytes
-    """of world identity, address, content options and kind of content; equal hashes hold equal bytes"""
-    priority: Global___Priority.ValueType
-    refined_level: _builtins.int
-    """level down to which the content is generated; below id.z only in provisional tiles"""
-    provisional: _builtins.bool
-    """a stand-in made from coarser data; the final tile follows"""
-    delivery: _builtins.int
-    """number of this tile in its stream, from 1; the name under which it is acknowledged; 0 in unary answers"""
-    view_sequence: _builtins.int
-    """the first view that asked for it, so that latency can be told; 0 in unary answers"""
-    @_builtins.property
-    def id(self) -> Global___TileId: ...
-    @_builtins.property
-    def height_grid(self) -> Global___HeightGrid:
-        """priority COLLISION"""
-
-    @_builtins.property
-    def ecef_from_tile(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """4x4 matrix from the tile's frame to earth-centred earth-fixed metres: 16 numbers in row-major order, element (row, column) at
-        4 * row + column, for column vectors: ecef = M * (x, y, z, 1). Set on planets.
-        """
-
-    @_builtins.property
-    def plane_from_tile(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """the same to the plane's x east, y north, z up; set on planes"""
-
-    def __init__(
-        self,
-        *,
-        id: Global___TileId | None = ...,
-        glb: _builtins.bytes = ...,
-        height_grid: Global___HeightGrid | None = ...,
-        ecef_from_tile: _abc.Iterable[_builtins.float] | None = ...,
-        plane_from_tile: _abc.Iterable[_builtins.float] | None = ...,
-        min_height: _builtins.float = ...,
-        max_height: _builtins.float = ...,
-        geometric_error: _builtins.float = ...,
-        content_hash: _builtins.bytes = ...,
-        priority: Global___Priority.ValueType = ...,
-        refined_level: _builtins.int = ...,
-        provisional: _builtins.bool = ...,
-        delivery: _builtins.int = ...,
-        view_sequence: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "glb", b"glb", "height_grid", b"height_grid", "id", b"id"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "content_hash", b"content_hash", "delivery", b"delivery", "ecef_from_tile", b"ecef_from_tile", "geometric_error", b"geometric_error", "glb", b"glb", "height_grid", b"height_grid", "id", b"id", "max_height", b"max_height", "min_height", b"min_height", "plane_from_tile", b"plane_from_tile", "priority", b"priority", "provisional", b"provisional", "refined_level", b"refined_level", "view_sequence", b"view_sequence"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["glb", "height_grid"]  # noqa: Y015
-    _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
-
-Global___Tile: _TypeAlias = Tile  # noqa: Y015
 
 @_typing.final
 class Credit(_message.Message):
@@ -783,11 +120,11 @@ class HeldTile(_message.Message):
     CONTENT_HASH_FIELD_NUMBER: _builtins.int
     content_hash: _builtins.bytes
     @_builtins.property
-    def id(self) -> Global___TileId: ...
+    def id(self) -> _world_pb2.TileId: ...
     def __init__(
         self,
         *,
-        id: Global___TileId | None = ...,
+        id: _world_pb2.TileId | None = ...,
         content_hash: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
@@ -818,11 +155,11 @@ class OpenSessionRequest(_message.Message):
     client: _builtins.str
     """name and version, for the server's log"""
     @_builtins.property
-    def world(self) -> Global___WorldId: ...
+    def world(self) -> _world_pb2.WorldId: ...
     @_builtins.property
-    def selection(self) -> Global___Selection: ...
+    def selection(self) -> _world_pb2.Selection: ...
     @_builtins.property
-    def content(self) -> Global___ContentOptions: ...
+    def content(self) -> _world_pb2.ContentOptions: ...
     @_builtins.property
     def credit(self) -> Global___Credit: ...
     @_builtins.property
@@ -830,24 +167,24 @@ class OpenSessionRequest(_message.Message):
         """never sent again while the hashes agree"""
 
     @_builtins.property
-    def priorities(self) -> _containers.RepeatedScalarFieldContainer[Global___Priority.ValueType]:
+    def priorities(self) -> _containers.RepeatedScalarFieldContainer[_world_pb2.Priority.ValueType]:
         """classes that this stream carries; empty: NEAR, FAR and PREFETCH; COLLISION goes alone"""
 
     @_builtins.property
-    def view(self) -> Global___View:
+    def view(self) -> _world_pb2.View:
         """optional first view"""
 
     def __init__(
         self,
         *,
         protocol_version: Global___ProtocolVersion.ValueType = ...,
-        world: Global___WorldId | None = ...,
-        selection: Global___Selection | None = ...,
-        content: Global___ContentOptions | None = ...,
+        world: _world_pb2.WorldId | None = ...,
+        selection: _world_pb2.Selection | None = ...,
+        content: _world_pb2.ContentOptions | None = ...,
         credit: Global___Credit | None = ...,
         have: _abc.Iterable[Global___HeldTile] | None = ...,
-        priorities: _abc.Iterable[Global___Priority.ValueType] | None = ...,
-        view: Global___View | None = ...,
+        priorities: _abc.Iterable[_world_pb2.Priority.ValueType] | None = ...,
+        view: _world_pb2.View | None = ...,
         stats: _builtins.bool = ...,
         client: _builtins.str = ...,
     ) -> None: ...
@@ -889,11 +226,11 @@ class Forget(_message.Message):
 
     TILES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def tiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___TileId]: ...
+    def tiles(self) -> _containers.RepeatedCompositeFieldContainer[_world_pb2.TileId]: ...
     def __init__(
         self,
         *,
-        tiles: _abc.Iterable[Global___TileId] | None = ...,
+        tiles: _abc.Iterable[_world_pb2.TileId] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -918,11 +255,11 @@ class ClientMessage(_message.Message):
         """first and only once"""
 
     @_builtins.property
-    def view(self) -> Global___View: ...
+    def view(self) -> _world_pb2.View: ...
     @_builtins.property
     def ack(self) -> Global___Ack: ...
     @_builtins.property
-    def selection(self) -> Global___Selection:
+    def selection(self) -> _world_pb2.Selection:
         """replaces the session's"""
 
     @_builtins.property
@@ -935,9 +272,9 @@ class ClientMessage(_message.Message):
         self,
         *,
         open: Global___OpenSessionRequest | None = ...,
-        view: Global___View | None = ...,
+        view: _world_pb2.View | None = ...,
         ack: Global___Ack | None = ...,
-        selection: Global___Selection | None = ...,
+        selection: _world_pb2.Selection | None = ...,
         forget: Global___Forget | None = ...,
         credit: Global___Credit | None = ...,
     ) -> None: ...
@@ -960,7 +297,7 @@ class SubscribeRequest(_message.Message):
     CREDIT_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     @_builtins.property
-    def priorities(self) -> _containers.RepeatedScalarFieldContainer[Global___Priority.ValueType]:
+    def priorities(self) -> _containers.RepeatedScalarFieldContainer[_world_pb2.Priority.ValueType]:
         """classes that the session carries from now on; empty: as before; COLLISION: this connection alone"""
 
     @_builtins.property
@@ -971,7 +308,7 @@ class SubscribeRequest(_message.Message):
         self,
         *,
         session_id: _builtins.str = ...,
-        priorities: _abc.Iterable[Global___Priority.ValueType] | None = ...,
+        priorities: _abc.Iterable[_world_pb2.Priority.ValueType] | None = ...,
         credit: Global___Credit | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit"]  # noqa: Y015
@@ -996,11 +333,11 @@ class UpdateViewRequest(_message.Message):
     CREDIT_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     @_builtins.property
-    def view(self) -> Global___View: ...
+    def view(self) -> _world_pb2.View: ...
     @_builtins.property
     def ack(self) -> Global___Ack: ...
     @_builtins.property
-    def selection(self) -> Global___Selection: ...
+    def selection(self) -> _world_pb2.Selection: ...
     @_builtins.property
     def forget(self) -> Global___Forget: ...
     @_builtins.property
@@ -1009,9 +346,9 @@ class UpdateViewRequest(_message.Message):
         self,
         *,
         session_id: _builtins.str = ...,
-        view: Global___View | None = ...,
+        view: _world_pb2.View | None = ...,
         ack: Global___Ack | None = ...,
-        selection: Global___Selection | None = ...,
+        selection: _world_pb2.Selection | None = ...,
         forget: Global___Forget | None = ...,
         credit: Global___Credit | None = ...,
     ) -> None: ...
@@ -1058,13 +395,13 @@ class SessionOpened(_message.Message):
     protocol_version: Global___ProtocolVersion.ValueType
     session_id: _builtins.str
     @_builtins.property
-    def world(self) -> Global___WorldInfo: ...
+    def world(self) -> _world_pb2.WorldInfo: ...
     @_builtins.property
-    def selection(self) -> Global___Selection:
+    def selection(self) -> _world_pb2.Selection:
         """defaults filled in"""
 
     @_builtins.property
-    def content(self) -> Global___ContentOptions:
+    def content(self) -> _world_pb2.ContentOptions:
         """defaults filled in"""
 
     @_builtins.property
@@ -1076,9 +413,9 @@ class SessionOpened(_message.Message):
         *,
         protocol_version: Global___ProtocolVersion.ValueType = ...,
         session_id: _builtins.str = ...,
-        world: Global___WorldInfo | None = ...,
-        selection: Global___Selection | None = ...,
-        content: Global___ContentOptions | None = ...,
+        world: _world_pb2.WorldInfo | None = ...,
+        selection: _world_pb2.Selection | None = ...,
+        content: _world_pb2.ContentOptions | None = ...,
         credit: Global___Credit | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "credit", b"credit", "selection", b"selection", "world", b"world"]  # noqa: Y015
@@ -1106,15 +443,15 @@ class Visible(_message.Message):
     complete: _builtins.bool
     """the set now is what the selection asks for this view; COLLISION: it has all ground within the radius"""
     @_builtins.property
-    def show(self) -> _containers.RepeatedCompositeFieldContainer[Global___TileId]: ...
+    def show(self) -> _containers.RepeatedCompositeFieldContainer[_world_pb2.TileId]: ...
     @_builtins.property
-    def hide(self) -> _containers.RepeatedCompositeFieldContainer[Global___TileId]: ...
+    def hide(self) -> _containers.RepeatedCompositeFieldContainer[_world_pb2.TileId]: ...
     def __init__(
         self,
         *,
         view_sequence: _builtins.int = ...,
-        show: _abc.Iterable[Global___TileId] | None = ...,
-        hide: _abc.Iterable[Global___TileId] | None = ...,
+        show: _abc.Iterable[_world_pb2.TileId] | None = ...,
+        hide: _abc.Iterable[_world_pb2.TileId] | None = ...,
         complete: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
@@ -1133,11 +470,11 @@ class Remove(_message.Message):
 
     TILES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def tiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___TileId]: ...
+    def tiles(self) -> _containers.RepeatedCompositeFieldContainer[_world_pb2.TileId]: ...
     def __init__(
         self,
         *,
-        tiles: _abc.Iterable[Global___TileId] | None = ...,
+        tiles: _abc.Iterable[_world_pb2.TileId] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -1221,7 +558,7 @@ class ErrorDetail(_message.Message):
         """allowed values, or "min..max" """
 
     @_builtins.property
-    def tile(self) -> Global___TileId:
+    def tile(self) -> _world_pb2.TileId:
         """the tile that failed"""
 
     def __init__(
@@ -1231,7 +568,7 @@ class ErrorDetail(_message.Message):
         message: _builtins.str = ...,
         field: _builtins.str = ...,
         allowed: _abc.Iterable[_builtins.str] | None = ...,
-        tile: Global___TileId | None = ...,
+        tile: _world_pb2.TileId | None = ...,
         final: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["tile", b"tile"]  # noqa: Y015
@@ -1255,7 +592,7 @@ class ServerEvent(_message.Message):
     @_builtins.property
     def opened(self) -> Global___SessionOpened: ...
     @_builtins.property
-    def tile(self) -> Global___Tile: ...
+    def tile(self) -> _world_pb2.Tile: ...
     @_builtins.property
     def visible(self) -> Global___Visible: ...
     @_builtins.property
@@ -1268,7 +605,7 @@ class ServerEvent(_message.Message):
         self,
         *,
         opened: Global___SessionOpened | None = ...,
-        tile: Global___Tile | None = ...,
+        tile: _world_pb2.Tile | None = ...,
         visible: Global___Visible | None = ...,
         remove: Global___Remove | None = ...,
         stats: Global___Stats | None = ...,
@@ -1297,17 +634,17 @@ class GetTileRequest(_message.Message):
     height_grid: _builtins.bool
     """the collision payload instead of the GLB"""
     @_builtins.property
-    def world(self) -> Global___WorldId: ...
+    def world(self) -> _world_pb2.WorldId: ...
     @_builtins.property
-    def id(self) -> Global___TileId: ...
+    def id(self) -> _world_pb2.TileId: ...
     @_builtins.property
-    def content(self) -> Global___ContentOptions: ...
+    def content(self) -> _world_pb2.ContentOptions: ...
     def __init__(
         self,
         *,
-        world: Global___WorldId | None = ...,
-        id: Global___TileId | None = ...,
-        content: Global___ContentOptions | None = ...,
+        world: _world_pb2.WorldId | None = ...,
+        id: _world_pb2.TileId | None = ...,
+        content: _world_pb2.ContentOptions | None = ...,
         height_grid: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "id", b"id", "world", b"world"]  # noqa: Y015
@@ -1329,9 +666,9 @@ class SampleHeightsRequest(_message.Message):
     SURFACE_FIELD_NUMBER: _builtins.int
     level: _builtins.int
     """level of the rasters read; absent: the world's finest"""
-    surface: Global___Surface.ValueType
+    surface: _world_pb2.Surface.ValueType
     @_builtins.property
-    def world(self) -> Global___WorldId: ...
+    def world(self) -> _world_pb2.WorldId: ...
     @_builtins.property
     def east(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """planets: longitude in degrees, wrapped to -180..180; planes: x in metres"""
@@ -1343,11 +680,11 @@ class SampleHeightsRequest(_message.Message):
     def __init__(
         self,
         *,
-        world: Global___WorldId | None = ...,
+        world: _world_pb2.WorldId | None = ...,
         east: _abc.Iterable[_builtins.float] | None = ...,
         north: _abc.Iterable[_builtins.float] | None = ...,
         level: _builtins.int | None = ...,
-        surface: Global___Surface.ValueType = ...,
+        surface: _world_pb2.Surface.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_level", b"_level", "level", b"level", "world", b"world"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -1366,7 +703,7 @@ class SampleHeightsResponse(_message.Message):
     HEIGHT_FIELD_NUMBER: _builtins.int
     SURFACE_FIELD_NUMBER: _builtins.int
     WORLD_IDENTITY_FIELD_NUMBER: _builtins.int
-    surface: Global___Surface.ValueType
+    surface: _world_pb2.Surface.ValueType
     """the surface that the heights belong to"""
     world_identity: _builtins.bytes
     @_builtins.property
@@ -1377,7 +714,7 @@ class SampleHeightsResponse(_message.Message):
         self,
         *,
         height: _abc.Iterable[_builtins.float] | None = ...,
-        surface: Global___Surface.ValueType = ...,
+        surface: _world_pb2.Surface.ValueType = ...,
         world_identity: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
@@ -1394,11 +731,11 @@ class DescribeRequest(_message.Message):
 
     WORLD_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def world(self) -> Global___WorldId: ...
+    def world(self) -> _world_pb2.WorldId: ...
     def __init__(
         self,
         *,
-        world: Global___WorldId | None = ...,
+        world: _world_pb2.WorldId | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["world", b"world"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -1430,9 +767,9 @@ class DescribeResponse(_message.Message):
     max_sample_points: _builtins.int
     """most points in one SampleHeights"""
     @_builtins.property
-    def world(self) -> Global___WorldInfo: ...
+    def world(self) -> _world_pb2.WorldInfo: ...
     @_builtins.property
-    def content(self) -> Global___ContentOptions:
+    def content(self) -> _world_pb2.ContentOptions:
         """defaults of content options left out"""
 
     @_builtins.property
@@ -1440,7 +777,7 @@ class DescribeResponse(_message.Message):
         """defaults of credits left out"""
 
     @_builtins.property
-    def selection(self) -> Global___Selection:
+    def selection(self) -> _world_pb2.Selection:
         """defaults of selections left out"""
 
     def __init__(
@@ -1448,11 +785,11 @@ class DescribeResponse(_message.Message):
         *,
         protocol_version: Global___ProtocolVersion.ValueType = ...,
         server_version: _builtins.str = ...,
-        world: Global___WorldInfo | None = ...,
+        world: _world_pb2.WorldInfo | None = ...,
         runtime: _builtins.str = ...,
-        content: Global___ContentOptions | None = ...,
+        content: _world_pb2.ContentOptions | None = ...,
         credit: Global___Credit | None = ...,
-        selection: Global___Selection | None = ...,
+        selection: _world_pb2.Selection | None = ...,
         max_message_bytes: _builtins.int = ...,
         max_sample_points: _builtins.int = ...,
     ) -> None: ...
@@ -1485,13 +822,13 @@ class ListWorldsResponse(_message.Message):
 
     WORLDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def worlds(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorldInfo]:
+    def worlds(self) -> _containers.RepeatedCompositeFieldContainer[_world_pb2.WorldInfo]:
         """the default world first"""
 
     def __init__(
         self,
         *,
-        worlds: _abc.Iterable[Global___WorldInfo] | None = ...,
+        worlds: _abc.Iterable[_world_pb2.WorldInfo] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -1550,31 +887,31 @@ class BarrierRequest(_message.Message):
     deadline: _builtins.float
     """seconds from now; 0: as long as the call's own deadline allows. Past it the answer says complete = false."""
     @_builtins.property
-    def world(self) -> Global___WorldId: ...
+    def world(self) -> _world_pb2.WorldId: ...
     @_builtins.property
     def region(self) -> Global___Rectangle:
         """all tiles of `level` that touch it"""
 
     @_builtins.property
-    def view(self) -> Global___View:
+    def view(self) -> _world_pb2.View:
         """what `selection` asks for from here"""
 
     @_builtins.property
-    def selection(self) -> Global___Selection:
+    def selection(self) -> _world_pb2.Selection:
         """with `view`"""
 
     @_builtins.property
-    def content(self) -> Global___ContentOptions: ...
+    def content(self) -> _world_pb2.ContentOptions: ...
     def __init__(
         self,
         *,
-        world: Global___WorldId | None = ...,
+        world: _world_pb2.WorldId | None = ...,
         region: Global___Rectangle | None = ...,
-        view: Global___View | None = ...,
+        view: _world_pb2.View | None = ...,
         session_id: _builtins.str = ...,
         level: _builtins.int = ...,
-        selection: Global___Selection | None = ...,
-        content: Global___ContentOptions | None = ...,
+        selection: _world_pb2.Selection | None = ...,
+        content: _world_pb2.ContentOptions | None = ...,
         deadline: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "region", b"region", "selection", b"selection", "session_id", b"session_id", "view", b"view", "where", b"where", "world", b"world"]  # noqa: Y015

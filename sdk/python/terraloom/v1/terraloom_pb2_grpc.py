@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from terraloom.v1 import terraloom_pb2 as terraloom_dot_v1_dot_terraloom__pb2
+from terraloom.v1 import world_pb2 as terraloom_dot_v1_dot_world__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -57,7 +58,7 @@ class TerraloomStub:
         self.GetTile = channel.unary_unary(
                 '/terraloom.v1.Terraloom/GetTile',
                 request_serializer=terraloom_dot_v1_dot_terraloom__pb2.GetTileRequest.SerializeToString,
-                response_deserializer=terraloom_dot_v1_dot_terraloom__pb2.Tile.FromString,
+                response_deserializer=terraloom_dot_v1_dot_world__pb2.Tile.FromString,
                 _registered_method=True)
         self.SampleHeights = channel.unary_unary(
                 '/terraloom.v1.Terraloom/SampleHeights',
@@ -171,7 +172,7 @@ def add_TerraloomServicer_to_server(servicer, server):
             'GetTile': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTile,
                     request_deserializer=terraloom_dot_v1_dot_terraloom__pb2.GetTileRequest.FromString,
-                    response_serializer=terraloom_dot_v1_dot_terraloom__pb2.Tile.SerializeToString,
+                    response_serializer=terraloom_dot_v1_dot_world__pb2.Tile.SerializeToString,
             ),
             'SampleHeights': grpc.unary_unary_rpc_method_handler(
                     servicer.SampleHeights,
@@ -328,7 +329,7 @@ class Terraloom:
             target,
             '/terraloom.v1.Terraloom/GetTile',
             terraloom_dot_v1_dot_terraloom__pb2.GetTileRequest.SerializeToString,
-            terraloom_dot_v1_dot_terraloom__pb2.Tile.FromString,
+            terraloom_dot_v1_dot_world__pb2.Tile.FromString,
             options,
             channel_credentials,
             insecure,

@@ -13,6 +13,45 @@ Errors of calls are gRPC statuses with an ErrorDetail in the status details (goo
 from collections import abc as _abc
 from grpc import aio as _aio
 from terraloom.v1 import terraloom_pb2 as _terraloom_pb2
+from terraloom.v1 import world_pb2 as _world_pb2
+from terraloom.v1.world_pb2 import ContentOptions as ContentOptions
+from terraloom.v1.world_pb2 import Geodetic as Geodetic
+from terraloom.v1.world_pb2 import HeadingPitchRoll as HeadingPitchRoll
+from terraloom.v1.world_pb2 import HeightGrid as HeightGrid
+from terraloom.v1.world_pb2 import MESH_COMPRESSION_MESHOPT as MESH_COMPRESSION_MESHOPT
+from terraloom.v1.world_pb2 import MESH_COMPRESSION_NONE as MESH_COMPRESSION_NONE
+from terraloom.v1.world_pb2 import MESH_COMPRESSION_UNSPECIFIED as MESH_COMPRESSION_UNSPECIFIED
+from terraloom.v1.world_pb2 import MeshCompression as MeshCompression
+from terraloom.v1.world_pb2 import PRIORITY_COLLISION as PRIORITY_COLLISION
+from terraloom.v1.world_pb2 import PRIORITY_FAR as PRIORITY_FAR
+from terraloom.v1.world_pb2 import PRIORITY_NEAR as PRIORITY_NEAR
+from terraloom.v1.world_pb2 import PRIORITY_PREFETCH as PRIORITY_PREFETCH
+from terraloom.v1.world_pb2 import PRIORITY_UNSPECIFIED as PRIORITY_UNSPECIFIED
+from terraloom.v1.world_pb2 import Priority as Priority
+from terraloom.v1.world_pb2 import Quaternion as Quaternion
+from terraloom.v1.world_pb2 import Radius as Radius
+from terraloom.v1.world_pb2 import SURFACE_GROUND as SURFACE_GROUND
+from terraloom.v1.world_pb2 import SURFACE_GROUND_OR_WATER as SURFACE_GROUND_OR_WATER
+from terraloom.v1.world_pb2 import SURFACE_UNSPECIFIED as SURFACE_UNSPECIFIED
+from terraloom.v1.world_pb2 import ScreenSpaceError as ScreenSpaceError
+from terraloom.v1.world_pb2 import Selection as Selection
+from terraloom.v1.world_pb2 import Surface as Surface
+from terraloom.v1.world_pb2 import TEXTURE_FORMAT_JPEG as TEXTURE_FORMAT_JPEG
+from terraloom.v1.world_pb2 import TEXTURE_FORMAT_NONE as TEXTURE_FORMAT_NONE
+from terraloom.v1.world_pb2 import TEXTURE_FORMAT_UNSPECIFIED as TEXTURE_FORMAT_UNSPECIFIED
+from terraloom.v1.world_pb2 import TEXTURE_FORMAT_WEBP as TEXTURE_FORMAT_WEBP
+from terraloom.v1.world_pb2 import TextureFormat as TextureFormat
+from terraloom.v1.world_pb2 import Tile as Tile
+from terraloom.v1.world_pb2 import TileId as TileId
+from terraloom.v1.world_pb2 import Vector3 as Vector3
+from terraloom.v1.world_pb2 import View as View
+from terraloom.v1.world_pb2 import WORLD_KIND_PLANE as WORLD_KIND_PLANE
+from terraloom.v1.world_pb2 import WORLD_KIND_PLANET as WORLD_KIND_PLANET
+from terraloom.v1.world_pb2 import WORLD_KIND_UNSPECIFIED as WORLD_KIND_UNSPECIFIED
+from terraloom.v1.world_pb2 import Waypoint as Waypoint
+from terraloom.v1.world_pb2 import WorldId as WorldId
+from terraloom.v1.world_pb2 import WorldInfo as WorldInfo
+from terraloom.v1.world_pb2 import WorldKind as WorldKind
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -46,7 +85,7 @@ class TerraloomStub:
     """
     Subscribe: _grpc.UnaryStreamMultiCallable[_terraloom_pb2.SubscribeRequest, _terraloom_pb2.ServerEvent]
     UpdateView: _grpc.UnaryUnaryMultiCallable[_terraloom_pb2.UpdateViewRequest, _terraloom_pb2.UpdateViewResponse]
-    GetTile: _grpc.UnaryUnaryMultiCallable[_terraloom_pb2.GetTileRequest, _terraloom_pb2.Tile]
+    GetTile: _grpc.UnaryUnaryMultiCallable[_terraloom_pb2.GetTileRequest, _world_pb2.Tile]
     """One tile, now. This and the calls below need no session."""
     SampleHeights: _grpc.UnaryUnaryMultiCallable[_terraloom_pb2.SampleHeightsRequest, _terraloom_pb2.SampleHeightsResponse]
     """Heights of many points at once: those of the tiles' height grids at their samples, bilinear between them."""
@@ -67,7 +106,7 @@ class TerraloomAsyncStub(TerraloomStub):
     """
     Subscribe: _aio.UnaryStreamMultiCallable[_terraloom_pb2.SubscribeRequest, _terraloom_pb2.ServerEvent]  # type: ignore[assignment]
     UpdateView: _aio.UnaryUnaryMultiCallable[_terraloom_pb2.UpdateViewRequest, _terraloom_pb2.UpdateViewResponse]  # type: ignore[assignment]
-    GetTile: _aio.UnaryUnaryMultiCallable[_terraloom_pb2.GetTileRequest, _terraloom_pb2.Tile]  # type: ignore[assignment]
+    GetTile: _aio.UnaryUnaryMultiCallable[_terraloom_pb2.GetTileRequest, _world_pb2.Tile]  # type: ignore[assignment]
     """One tile, now. This and the calls below need no session."""
     SampleHeights: _aio.UnaryUnaryMultiCallable[_terraloom_pb2.SampleHeightsRequest, _terraloom_pb2.SampleHeightsResponse]  # type: ignore[assignment]
     """Heights of many points at once: those of the tiles' height grids at their samples, bilinear between them."""
@@ -115,7 +154,7 @@ class TerraloomServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _terraloom_pb2.GetTileRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_terraloom_pb2.Tile, _abc.Awaitable[_terraloom_pb2.Tile]]:
+    ) -> _typing.Union[_world_pb2.Tile, _abc.Awaitable[_world_pb2.Tile]]:
         """One tile, now. This and the calls below need no session."""
 
     @_abc_1.abstractmethod
