@@ -1,5 +1,6 @@
 """The `terraloom` command: finds its subcommands, prints errors in one line."""
 
+import os
 import sys
 from importlib import import_module
 from typing import NoReturn
@@ -37,6 +38,7 @@ def _root() -> None:
 
 def run() -> None:
     """Run the command line of this process; errors of Terraloom and of usage become one line and their exit code."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what gRPC has to say of a failure comes as an error as well
     try:
         code = build()(prog_name="terraloom", standalone_mode=False)
     except TerraloomError as error:

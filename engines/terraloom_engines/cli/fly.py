@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from terraloom_engines.cli.connection import Ca, Cert, Key, ServerName, TokenFile, UseTls, reached, tls_of
 from terraloom_engines.cli.output import AsJson, print_json
 from terraloom_engines.cli.path_csv import COLUMNS, OPTIONAL, PLANE_COLUMNS, read_path
 
@@ -123,12 +124,18 @@ def command(
     max_level: Annotated[int | None, typer.Option(min=0, help="finest level asked for")] = None,
     world: Annotated[str, typer.Option(help="name of the world; empty: the server's default")] = "",
     seed: Annotated[int, typer.Option(min=0, help="seed of all that is generated")] = 0,
+    tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    server_name: ServerName = "",
+    token_file: TokenFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Fly over a running server in real time and print how fast tiles came."""
     from rich.console import Console
 
-    from terraloom import ScreenSpaceError, StreamOptions, connect
+    from terraloom import ScreenSpaceError, StreamOptions
     from terraloom_engines.tiling import WorldKind
     from terraloom_engines.world import world_kind
 
@@ -138,7 +145,7 @@ def command(
 
     course = way(world_kind(world) if world else WorldKind.PLANET)
     options = StreamOptions(selection=ScreenSpaceError(target_pixels), max_level=max_level)
-    with connect(target, world, seed) as client:
+    with reached(target, tls_of(tls, ca, cert, key, server_name), token_file, world, seed) as client:
         kind = WorldKind(client.wait_ready(SECONDS_TO_CONNECT).world.kind)
         course = course if kind is course.kind else way(kind)  # the server's default world may be a plane
         figures = fly_over(client, course, options, rate, progress=not as_json)

@@ -4,11 +4,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from terraloom_engines.cli.connection import Ca, Cert, Key, ServerName, TokenFile, UseTls, reached, tls_of
 from terraloom_engines.cli.output import AsJson, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from terraloom import Client
     from terraloom.v1 import terraloom_pb2 as pb
 
 SECONDS_TO_ANSWER = 10.0
@@ -35,18 +37,16 @@ def installed() -> dict[str, Any]:
     return {"version": version("terraloom"), "worlds": [scheme.form for scheme in SCHEMES.values()], "bundles": bundles}
 
 
-def served(target: str) -> dict[str, Any]:
+def served(client: "Client") -> dict[str, Any]:
     """The server's version, runtime, worlds, defaults and limits. Raises UnavailableError when nobody answers."""
     from google.protobuf.json_format import MessageToDict
 
-    from terraloom import connect
-
-    with connect(target) as client:
+    with client:
         answer, worlds = client.describe(SECONDS_TO_ANSWER), client.worlds(SECONDS_TO_ANSWER)
     parts = {name: getattr(answer, name) for name in ("content", "credit", "selection")}
     defaults = {name: MessageToDict(part, preserving_proto_field_name=True) for name, part in parts.items()}
     return {
-        "target": target,
+        "target": client.target,
         "server_version": answer.server_version,
         "protocol_version": answer.protocol_version,
         "runtime": answer.runtime,
@@ -96,12 +96,18 @@ def table(facts: dict[str, Any]) -> "Table":
 
 def command(
     target: Annotated[str, typer.Argument(help="address of a server; without it, what is installed here", show_default=False)] = "",
+    tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    server_name: ServerName = "",
+    token_file: TokenFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Show worlds, versions, runtime, defaults and limits of a server; or the installed bundle with its licences."""
     from rich.console import Console
 
-    facts = served(target) if target else installed()
+    facts = served(reached(target, tls_of(tls, ca, cert, key, server_name), token_file)) if target else installed()
     if as_json:
         print_json(facts)
     else:

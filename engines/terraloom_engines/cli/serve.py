@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from terraloom_engines.server import ServerOptions
+    from terraloom_engines.server import ServerOptions, TlsFiles
 
 
 def command(
-    host: Annotated[str, typer.Option(help="Address to listen on; there is no authentication, so think before opening it.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other machines reach all but 127.0.0.1, ::1 and localhost.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 50051,
     world: Annotated[list[str] | None, typer.Option(help="World to serve: the first is the default (earth).", show_default=False)] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything generated below the base.")] = 0,
@@ -19,17 +21,39 @@ def command(
     threads: Annotated[int, typer.Option(min=1, help="Cores that generation may use.")] = 2,
     http_port: Annotated[int, typer.Option(min=0, max=65535, help="Port for HTTP; 0 takes any free one.")] = 8080,
     http: Annotated[bool, typer.Option(help="Serve 3D Tiles, map tiles and the viewer over HTTP as well.")] = True,
+    tls_cert: Annotated[Path | None, typer.Option(dir_okay=False, help="Certificate with its chain, PEM; taken up when renewed.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(dir_okay=False, help="Its key, PEM, without a password.")] = None,
+    client_ca: Annotated[Path | None, typer.Option(dir_okay=False, help="Take only clients whose certificate these sign, PEM.")] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Talk in clear to other machines.")] = False,
 ) -> None:
     """Serve a world over gRPC and HTTP until SIGINT or SIGTERM."""
     import asyncio
-    import os
-
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what gRPC has to say about a taken port comes as an error as well
 
     from terraloom_engines.server import ServerOptions
 
-    options = ServerOptions(host, port, tuple(world or ["earth"]), seed, store, cache_mib << 20, threads)
+    options = ServerOptions(
+        host,
+        port,
+        tuple(world or ["earth"]),
+        seed,
+        store,
+        cache_mib << 20,
+        threads,
+        tls=_tls(tls_cert, tls_key, client_ca),
+        insecure=insecure,
+    )
     asyncio.run(_serve(options, http_port if http else None))
+
+
+def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> "TlsFiles | None":
+    from terraloom.errors import InvalidArgumentError
+    from terraloom_engines.server import TlsFiles
+
+    if certificate is not None and key is not None:
+        return TlsFiles(certificate, key, client_ca)
+    if certificate is None and key is None and client_ca is None:
+        return None
+    raise InvalidArgumentError("TLS needs --tls-cert and --tls-key; --client-ca goes with them", field="tls")
 
 
 async def _serve(options: "ServerOptions", http_port: int | None) -> None:
@@ -39,7 +63,7 @@ async def _serve(options: "ServerOptions", http_port: int | None) -> None:
 
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(Server(options))
-        print(f"listening on {options.host}:{server.port}", flush=True)
+        print(f"listening on {options.netloc}:{server.port}", flush=True)
         if http_port is not None:
             from terraloom_engines.http import HttpServer
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Self
 
@@ -26,6 +27,8 @@ __all__ = ["HttpServer", "application"]
 
 READABLE = ("ETag", "Content-Length", "Content-Encoding", "Retry-After")
 """Headers that pages of other origins may read."""
+RENEWAL_SECONDS = 2.0
+"""How often the files of the certificate are looked at."""
 
 
 def application(face: Face, metrics: HttpMetrics) -> Starlette:
@@ -47,6 +50,7 @@ class HttpServer:
     def __init__(self, server: Server, port: int) -> None:
         """`server` is entered already; port 0 takes any free one of its host."""
         self._host, self._wanted = server.options.host, port
+        self._netloc, self._certificates = server.options.netloc, server.certificates
         self._drain = server.options.drain_seconds
         self._face = Face(server.worlds)
         self._metrics = HttpMetrics(server.worlds, server.sessions, self._face.admission)
@@ -56,7 +60,7 @@ class HttpServer:
     @property
     def url(self) -> str:
         """Where it serves, such as "http://127.0.0.1:8080"."""
-        return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self.port}"
+        return f"{'https' if self._certificates else 'http'}://{self._netloc}:{self.port}"
 
     async def __aenter__(self) -> Self:
         """Starts listening. Raises UnavailableError when the port is taken."""
@@ -70,8 +74,10 @@ class HttpServer:
             server_header=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=int(self._drain),
+            ssl_context_factory=self._tls() if self._certificates else None,
         )
         self._server = _Uvicorn(config)
+        self._renewal = asyncio.create_task(self._renew())
         self._task = asyncio.create_task(self._server.serve([self._socket]))
         while not self._server.started:
             await asyncio.sleep(0.005)
@@ -79,8 +85,20 @@ class HttpServer:
 
     async def __aexit__(self, *_: object) -> None:
         """Stops listening, lets requests in progress finish for a while, then cancels them."""
+        self._renewal.cancel()
         self._server.should_exit = True
         await self._task
+
+    def _tls(self) -> Callable[[uvicorn.Config, Callable[[], ssl.SSLContext]], ssl.SSLContext]:
+        assert self._certificates is not None
+        context = self._certificates.ssl_context()
+        return lambda _config, _default: context
+
+    async def _renew(self) -> None:
+        """Looks for a renewed certificate every so often."""
+        while self._certificates is not None:
+            await asyncio.sleep(RENEWAL_SECONDS)
+            await asyncio.to_thread(self._certificates.refresh)
 
 
 class _Uvicorn(uvicorn.Server):

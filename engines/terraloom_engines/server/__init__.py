@@ -3,6 +3,7 @@
 Read it in this order:
 
     checks      ranges of numbers that come from outside
+    certificates  who the server is, and whose clients it takes
     credit      how much may be under way
     requests    messages of the wire to values, checked
     replies     values to messages of the wire
@@ -20,5 +21,6 @@ Read it in this order:
 """
 
 from terraloom_engines.server.app import Server, ServerOptions
+from terraloom_engines.server.certificates import TlsFiles
 
-__all__ = ["Server", "ServerOptions"]
+__all__ = ["Server", "ServerOptions", "TlsFiles"]

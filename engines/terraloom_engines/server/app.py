@@ -15,6 +15,8 @@ from grpc_reflection.v1alpha import reflection
 from terraloom.errors import UnavailableError
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom.v1.terraloom_pb2_grpc import add_TerraloomServicer_to_server
+from terraloom_engines.server.certificates import Certificates, TlsFiles
+from terraloom_engines.server.checks import require_cover
 from terraloom_engines.server.contents import Contents
 from terraloom_engines.server.servicer import MESSAGE_BYTES, Servicer
 from terraloom_engines.server.sessions import Sessions
@@ -46,14 +48,28 @@ class ServerOptions:
     """Cores that generation may use."""
     drain_seconds: float = 5.0
     """How long calls in progress may go on when the server is told to stop."""
+    tls: TlsFiles | None = None
+    """Certificate and key for gRPC and HTTP; None talks in clear."""
+    insecure: bool = False
+    """Whether it may talk in clear to other machines."""
+
+    @property
+    def netloc(self) -> str:
+        """The host as it stands before the port in an address."""
+        return f"[{self.host}]" if ":" in self.host else self.host
 
 
 class Server:
     """A running server; an async context manager that listens while it is entered."""
 
     def __init__(self, options: ServerOptions) -> None:
-        """Opens the worlds and the store, which takes a second or so. Raises NotFoundError or InvalidArgumentError for a wrong world."""
+        """Opens the worlds and the store, which takes a second or so.
+
+        Raises NotFoundError or InvalidArgumentError for a wrong world or certificate, or to talk in clear to other machines unasked.
+        """
+        require_cover(options.host, options.tls is not None or options.insecure)
         self.options = options
+        self.certificates = Certificates(options.tls) if options.tls else None
         self.worlds = Worlds(options.worlds, options.seed, threads=options.threads, store=options.store, cache_bytes=options.cache_bytes)
         self.port = 0
         """The port it listens on, once it does."""
@@ -75,9 +91,9 @@ class Server:
         add_TerraloomServicer_to_server(Servicer(self.worlds, self.sessions), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection([SERVICE, HEALTH_SERVICE, reflection.SERVICE_NAME], self._server)
-        address = f"{self.options.host}:{self.options.port}"
+        address = f"{self.options.netloc}:{self.options.port}"
         try:
-            self.port = self._server.add_insecure_port(address)
+            self.port = self._listen(address)
         except RuntimeError as error:
             await self.worlds.__aexit__()
             raise UnavailableError(f"cannot listen on {address}: the port is taken, or the address is not of this machine") from error
@@ -92,6 +108,11 @@ class Server:
         self.sessions.close_all(UnavailableError("the server is shutting down"))
         await self._server.stop(self.options.drain_seconds)
         await self.worlds.__aexit__()
+
+    def _listen(self, address: str) -> int:
+        if self.certificates is None:
+            return self._server.add_insecure_port(address)
+        return self._server.add_secure_port(address, self.certificates.server_credentials())
 
     @property
     def world(self) -> World:

@@ -1,5 +1,6 @@
 """Ranges of what comes from outside: each check returns the value, or raises one clear line that names the field."""
 
+import ipaddress
 import math
 
 from terraloom.errors import InvalidArgumentError
@@ -32,3 +33,14 @@ def one_of(field: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise InvalidArgumentError(f"{field} = {value} is unknown: allowed are {', '.join(allowed)}", field=field, allowed=allowed)
     return value
+
+
+def require_cover(host: str, covered: bool) -> None:
+    """Raises InvalidArgumentError for an address that other machines reach, unless the server is `covered`: by TLS, or on purpose not."""
+    try:
+        of_this_machine = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        of_this_machine = host == "localhost"
+    if not of_this_machine and not covered:
+        text = f"other machines reach {host!r}, and nothing would be encrypted: give --tls-cert and --tls-key, or --insecure"
+        raise InvalidArgumentError(text, field="host", allowed=("127.0.0.1", "::1", "localhost"))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from terraloom._barrier import Region
     from terraloom._client import Client, CollisionStream, Stream, connect
     from terraloom._collision import AsyncCollisionStream, CollisionOptions
+    from terraloom._connection import Tls
     from terraloom._counters import Counters
     from terraloom._glb import Mesh
     from terraloom._heights import Heightfield, HeightGrid, HeightTile
@@ -57,6 +58,7 @@ _MODULE_OF = {
     "StreamOptions": "_options",
     "Tile": "_tile",
     "TileId": "_tile",
+    "Tls": "_connection",
     "View": "_view",
     "VisibleChange": "_tile",
     "Waypoint": "_view",
@@ -93,6 +95,7 @@ __all__ = [
     "StreamOptions",
     "Tile",
     "TileId",
+    "Tls",
     "View",
     "VisibleChange",
     "Waypoint",

@@ -6,11 +6,10 @@ from collections.abc import Awaitable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-import grpc
-
 from terraloom._async_stream import AsyncStream
 from terraloom._barrier import Region, barrier_message
 from terraloom._collision import AsyncCollisionStream, CollisionOptions
+from terraloom._connection import Connection, Tls
 from terraloom._encoding import encoded
 from terraloom._heights import HeightGrid, ecef_points, height_grid_from_message, sampling_message
 from terraloom._options import ContentOptions, StreamOptions, Surface
@@ -20,42 +19,29 @@ from terraloom._versions import client_name, missing_method, require_protocol
 from terraloom._view import AnyView
 from terraloom.errors import DeadlineExceededError, UnavailableError
 from terraloom.v1 import terraloom_pb2 as pb
-from terraloom.v1.terraloom_pb2_grpc import TerraloomStub
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from terraloom.v1.terraloom_pb2_grpc import TerraloomAsyncStub  # exists for type checkers only
-
 T = TypeVar("T")
-
-LARGEST_MESSAGE = 64 << 20
-"""Bytes; gRPC's own limit of 4 MiB is below a finely meshed tile with a lossless texture."""
-CHANNEL_OPTIONS = (
-    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
-    ("grpc.use_local_subchannel_pool", 1),  # one connection per client, so that one client's bulk does not delay another's urgent tile
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 5000),  # how long one attempt to connect may take, whatever the name says
-    ("grpc.max_reconnect_backoff_ms", 2000),
-    ("grpc.keepalive_time_ms", 30_000),  # a server that vanished without a word ends calls with UNAVAILABLE
-    ("grpc.keepalive_timeout_ms", 20_000),
-)
 
 
 class AsyncClient:
     """A connection to the server at `target` ("host:port") and one of its worlds; an async context manager.
 
     `world` "" is the server's default. Connecting is lazy: the first call does it. All calls raise the errors of `terraloom.errors`;
-    `timeout` is in seconds, None waits as long as it takes.
+    `timeout` is in seconds, None waits as long as it takes. `tls` None talks in clear. `token` None takes that of the environment
+    (TERRALOOM_TOKEN), if there is one; in clear it goes to this machine alone. Raises `InvalidArgumentError` or `NotFoundError` otherwise.
     """
 
-    def __init__(self, target: str, world: str = "", seed: int = 0) -> None:
+    def __init__(self, target: str, world: str = "", seed: int = 0, *, tls: Tls | None = None, token: str | None = None) -> None:
         self.target = target
+        self._connection = Connection(target, tls, token)
         with encoded({"world": world, "seed": seed}):
             self._world = pb.WorldId(name=world, seed=seed)
-        self._channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
-        self._stub: TerraloomAsyncStub = TerraloomStub(self._channel)
+        self._channel = self._connection.channel()
+        self._stub = self._connection.stub(self._channel)
 
     async def __aenter__(self) -> Self:
         return self
@@ -80,7 +66,7 @@ class AsyncClient:
         end = time.monotonic() + timeout
         while True:
             try:
-                return await self._describe(end - time.monotonic(), wait_for_ready=True)
+                return await self._describe(end - time.monotonic())  # does not wait for the connection, whose fault it tells
             except (UnavailableError, DeadlineExceededError) as error:
                 if time.monotonic() >= end:
                     raise UnavailableError(f"{self.target} is not ready after {timeout:g} s") from error
@@ -90,8 +76,8 @@ class AsyncClient:
         """The world, and the server's defaults and limits. Raises `FailedPreconditionError` when the server speaks another protocol."""
         return await self._describe(timeout)
 
-    async def _describe(self, timeout: float | None, wait_for_ready: bool = False) -> pb.DescribeResponse:
-        call = self._stub.Describe(pb.DescribeRequest(world=self._world), timeout=timeout, wait_for_ready=wait_for_ready)
+    async def _describe(self, timeout: float | None) -> pb.DescribeResponse:
+        call = self._stub.Describe(pb.DescribeRequest(world=self._world), timeout=timeout)
         answer = await self._answer("Describe", call)
         require_protocol(answer.protocol_version, self.target, answer.server_version)
         return answer
@@ -178,5 +164,5 @@ class AsyncClient:
         """A stream of the ground near a viewpoint, from `view` on, on a connection of its own; enter it to start."""
         with encoded(options):
             opening = options.message(self._world, client_name())
-        channel = grpc.aio.insecure_channel(self.target, options=CHANNEL_OPTIONS)
-        return AsyncCollisionStream(channel, TerraloomStub(channel), self.target, opening, view, options)
+        channel = self._connection.channel()
+        return AsyncCollisionStream(channel, self._connection.stub(channel), self.target, opening, view, options)

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -11,6 +11,7 @@ from terraloom._async_client import AsyncClient
 from terraloom._async_stream import AsyncTileStream, TileT
 from terraloom._barrier import Region
 from terraloom._collision import AsyncCollisionStream, CollisionOptions
+from terraloom._connection import Tls
 from terraloom._counters import Counters
 from terraloom._heights import HeightGrid, HeightTile
 from terraloom._options import ContentOptions, StreamOptions, Surface
@@ -230,6 +231,9 @@ class Client:
         return CollisionStream(_run(_call(self._client.collision_stream, view, options)))
 
 
-def connect(target: str, world: str = "", seed: int = 0) -> Client:
-    """A client of the server at `target` ("host:port") for one of its worlds ("": its default). The first call connects."""
-    return Client(_run(_call(AsyncClient, target, world, seed)))
+def connect(target: str, world: str = "", seed: int = 0, *, tls: Tls | None = None, token: str | None = None) -> Client:
+    """A client of the server at `target` ("host:port") for one of its worlds ("": its default). The first call connects.
+
+    `tls` None talks in clear. `token` None takes that of the environment (TERRALOOM_TOKEN), if there is one. See `AsyncClient`.
+    """
+    return Client(_run(_call(partial(AsyncClient, tls=tls, token=token), target, world, seed)))

@@ -1,5 +1,6 @@
 """gRPC statuses become the errors of `terraloom.errors`, here and nowhere else."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +10,7 @@ from google.protobuf import any_pb2, empty_pb2
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from terraloom.errors import TerraloomError, UnavailableError, UnimplementedError, error_from_status
+from terraloom.errors import TerraloomError, UnauthenticatedError, UnavailableError, UnimplementedError, error_from_status
 from terraloom.v1 import terraloom_pb2 as pb
 
 DETAILS = "grpc-status-details-bin"
@@ -17,6 +18,18 @@ WRITE_FAILED = "Internal error from Core"
 """What grpcio says, in place of the call's own status, when it was writing to a call that had just ended (grpc/grpc#36066)."""
 STATUS_DETAILS_FIELD = 3
 """Number of `details` in google.rpc.Status, which is read without a library of its own."""
+
+HANDSHAKE_FAULTS = (
+    (re.compile(r"CERTIFICATE_VERIFY_FAILED: ([^:]+)"), "the server's certificate is not trusted: {0}"),
+    (
+        re.compile(r"Hostname Verification Check failed"),
+        "the server's certificate is not for this host; give tls the server_name it is for",
+    ),
+    (re.compile(r"WRONG_VERSION_NUMBER"), "the server does not speak TLS"),
+    (re.compile(r"handshake failed[^:]*: \S+: error:\w+:[^:]*:[^:]*:(\w+)", re.I), "the TLS handshake failed: {0}"),
+)
+"""What gRPC says of a handshake that failed, and what it means; none of it mends itself."""
+CLOSED_AT_ONCE = re.compile(r"^failed to connect to all addresses; .*: (Socket closed|.*Connection reset by peer.*)$")
 
 
 class MissingMethodError(UnimplementedError):
@@ -39,8 +52,12 @@ def translated_errors(target: str) -> Iterator[None]:
             raise MissingMethodError(f"{target} does not know a call: {error.details()}") from error
         if error.code() is grpc.StatusCode.INTERNAL and error.details() == WRITE_FAILED:
             raise CutOffError(f"{target}: the call was cut off while it was written to") from error
+        if error.code() is grpc.StatusCode.UNAVAILABLE and (fault := _handshake_fault(error.details() or "")):
+            raise UnauthenticatedError(f"{target}: {fault}") from error
         detail = _detail(told)
         detail.status, detail.message = error.code().name, " ".join((error.details() or error.code().name).split())
+        if CLOSED_AT_ONCE.search(detail.message):
+            detail.message = "the connection was closed before a word was said: does the server want TLS, or a certificate of the client's?"
         raise error_from_detail(detail, target) from error
 
 
@@ -48,6 +65,14 @@ def error_from_detail(detail: pb.ErrorDetail, target: str) -> TerraloomError:
     """The error that the server at `target` tells of, in a status or in a stream."""
     message = f"{target}: {detail.message}" if detail.status == grpc.StatusCode.UNAVAILABLE.name else detail.message
     return error_from_status(detail.status, message, field=detail.field, allowed=tuple(detail.allowed))
+
+
+def _handshake_fault(details: str) -> str:
+    """What went wrong in a TLS handshake, in words; "" when it was something else."""
+    for pattern, meaning in HANDSHAKE_FAULTS:
+        if found := pattern.search(details):
+            return meaning.format(*found.groups())
+    return ""
 
 
 def _detail(status: bytes) -> pb.ErrorDetail:

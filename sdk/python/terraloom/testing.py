@@ -11,13 +11,13 @@ from typing import IO
 from terraloom.errors import UnavailableError
 
 ADDRESS = re.compile(r"\bon (\d+\.\d+\.\d+\.\d+:\d+)\b")
-HTTP_ADDRESS = re.compile(r"\bon (http://\S+:\d+)\b")
+HTTP_ADDRESS = re.compile(r"\bon (https?://\S+:\d+)\b")
 SECONDS_TO_STOP = 15.0
 """Longer than the server's own patience with calls in progress; after that it is killed."""
 
 
 class ServerAddress(str):
-    """Address of a gRPC server ("127.0.0.1:port"), with that of its HTTP face in `http` ("http://127.0.0.1:port", or "" without one)."""
+    """Address of a gRPC server ("127.0.0.1:port"), with that of its HTTP face in `http` ("http://127.0.0.1:port" or https; "" without)."""
 
     http: str = ""
 
