@@ -20,6 +20,9 @@ DISTRIBUTION_OF_MODULE = {"google": "protobuf", "PIL": "pillow", "grpc_health": 
 DISTRIBUTION_OF_MODULE |= {"grpc_reflection": "grpcio-reflection", "grpc_status": "grpcio-status"}
 DISTRIBUTION_OF_MODULE |= {"prometheus_client": "prometheus-client"}
 NEED_RASTERIO = ("terraloom_engines.export.geotiff", "terraloom_engines.rasters.")
+NEED_TORCH = ("terraloom_engines.training", "terraloom_engines.runtimes.torch_")
+"""Nothing that serves imports them but the runtime `torch`, when it is asked for."""
+NEED_ONNX = ("terraloom_engines.runtimes.lowering",)
 
 
 def source_files() -> list[Path]:
@@ -86,7 +89,7 @@ def part_of_client(name: str) -> bool:
 
 
 def test_serving_rendering_and_commands_load_no_torch() -> None:
-    serving = [name for name in MODULES if not name.startswith("terraloom_engines.training") and not name.endswith("__main__")]
+    serving = [name for name in MODULES if not name.startswith((*NEED_TORCH, *NEED_ONNX)) and not name.endswith("__main__")]
     code = f"import importlib, sys\nfor name in {serving!r}: importlib.import_module(name)\nprint('torch' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
@@ -112,7 +115,8 @@ def test_every_library_used_is_declared() -> None:
     for name, path in MODULES.items():
         extras = ["client"] if part_of_client(name) else ["client", "server"]
         extras += ["raster"] if name.startswith(NEED_RASTERIO) else []
-        extras += ["train"] if name.startswith("terraloom_engines.training") else []
+        extras += ["train"] if name.startswith(NEED_TORCH) else []
+        extras += ["tensorrt"] if name.startswith(NEED_ONNX) else []
         outside = {other.split(".")[0] for other in imports(path)} - set(sys.stdlib_module_names) - SOURCES.keys()
         undeclared = {DISTRIBUTION_OF_MODULE.get(other, other) for other in outside} - set().union(*(names[extra] for extra in extras))
         assert not undeclared, f"{name} uses {sorted(undeclared)}, which its extras {extras} do not install"

@@ -1,11 +1,11 @@
-"""The proof, made on the spot, that a runtime treats every pixel of a window alike."""
+"""The proofs, made on the spot, that a runtime treats every pixel of a window alike and computes the network that it was given."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from terraloom_engines.runtimes import Graph
+from terraloom_engines.runtimes import Array, Graph
 from terraloom_engines.stages import StageSpec
 
 CONDITIONS: Mapping[str, Mapping[str, int]] = {
@@ -15,9 +15,15 @@ CONDITIONS: Mapping[str, Mapping[str, int]] = {
 """Condition rasters of each network and their channels."""
 SHIFT = 22
 """Parent pixels by which the second window is shifted: even, as every window origin is, and no multiple of a vector's length."""
+SMALL = 64
+"""Parent pixels along the side of the window that the reference computes."""
+PLAUSIBLE = (0.02, 50.0)
+"""Between these lies the root mean square of a sample's channels, which training brought to about 1."""
+TOLERANCE = 0.02
+"""Relative difference, as a ratio of norms, that a precision may make; a wrong kernel or a wrong weight makes more."""
 
 
-def probe(network: str, spec: StageSpec, side: int) -> dict[str, NDArray[np.float32]]:
+def probe(network: str, spec: StageSpec, side: int) -> dict[str, Array]:
     """Pseudo-random inputs of plausible size for one network, (1, C, side, side)."""
     rng = np.random.default_rng(20260101)
     inputs = {name: rng.normal(0, 2, (1, count, side, side)).astype(np.float32) for name, count in CONDITIONS[network].items()}
@@ -25,15 +31,48 @@ def probe(network: str, spec: StageSpec, side: int) -> dict[str, NDArray[np.floa
     return inputs
 
 
-def shifted_windows_agree(graph: Graph, spec: StageSpec, network: str, side: int) -> bool:
-    """Whether two windows of `side` parent pixels that overlap give bit-equal results where both have them."""
+def complete_probe(network: str, spec: StageSpec, side: int) -> dict[str, Array]:
+    """A probe with all inputs of the network, to be run as it is."""
+    return probe(network, spec, side) | _constants(side)
+
+
+def _constants(side: int) -> dict[str, Array]:
+    return {"gsd": np.full((1, 1, side, 1), 5, np.float32), "time": np.ones((1, 1, 1, 1), np.float32)}
+
+
+def _part(whole: Mapping[str, Array], offset: int, side: int) -> dict[str, Array]:
+    cut = slice(offset, offset + side)
+    return {name: np.ascontiguousarray(values[..., cut, cut]) for name, values in whole.items()} | _constants(side)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was found of one graph.
+
+    `seamless`: two windows that overlap gave bit-equal results where both have them. `departure`: how far it is from the reference, as a
+    ratio of norms; infinite where it is implausible.
+    """
+
+    seamless: bool
+    departure: float
+
+
+def prove(graph: Graph, reference: Graph, spec: StageSpec, network: str, side: int) -> Proof:
+    """Runs a graph in windows of `side` pixels, and a reference that was loaded for windows of `SMALL`.
+
+    A network is local, so a small window inside a large one has the same result.
+    """
     whole = probe(network, spec, side + SHIFT)
-    gsd = np.full((1, 1, side, 1), 5, np.float32)
-    time = np.ones((1, 1, 1, 1), np.float32)
+    first, second = (graph.run(_part(whole, offset, side)) for offset in (0, SHIFT))
+    seamless = bool(np.array_equal(first[..., SHIFT:, SHIFT:], second[..., :-SHIFT, :-SHIFT]))
+    offset = (side - SMALL) // 4 * 2
+    return Proof(seamless, _departure(first, reference.run(_part(whole, offset, SMALL)), offset))
 
-    def run(offset: int) -> NDArray[np.float32]:
-        part = {name: np.ascontiguousarray(values[..., offset : offset + side, offset : offset + side]) for name, values in whole.items()}
-        return graph.run(part | {"gsd": gsd, "time": time})
 
-    first, second = run(0), run(SHIFT)
-    return bool(np.array_equal(first[..., SHIFT:, SHIFT:], second[..., :-SHIFT, :-SHIFT]))
+def _departure(made: Array, wanted: Array, offset: int) -> float:
+    inner = slice(offset, offset + wanted.shape[-1])
+    with np.errstate(all="ignore"):
+        sizes = np.sqrt(np.mean(np.square(made, dtype=np.float64), axis=(0, 2, 3)))
+        if not (np.isfinite(made).all() and (sizes > PLAUSIBLE[0]).all() and (sizes < PLAUSIBLE[1]).all()):
+            return float("inf")
+        return float(np.linalg.norm(made[..., inner, inner] - wanted) / np.linalg.norm(wanted))

@@ -22,8 +22,8 @@ from terraloom_engines.field import Field
 from terraloom_engines.field_codec import decode_field, encode_field
 from terraloom_engines.imagery import ImageryStage
 from terraloom_engines.lifting import LiftingStage
-from terraloom_engines.networks import Networks
-from terraloom_engines.runtimes.onnx_cpu import OnnxCpuRuntime
+from terraloom_engines.networks import Networks, open_networks
+from terraloom_engines.runtimes.catalogue import AUTO
 from terraloom_engines.tiling import MAX_LEVEL, TileId, WorldKind
 
 NETWORKS_BUNDLE = "earth"
@@ -245,10 +245,11 @@ def open_base(name: str, bundle: Bundle) -> Base:
     return SCHEMES[kind].open(bundle, argument)
 
 
-def open_world(name: str = "earth", seed: int = 0, *, threads: int = 2, store: ByteStore | None = None) -> World:
-    """Open a world on this machine's CPU.
+def open_world(name: str = "earth", seed: int = 0, *, threads: int = 2, store: ByteStore | None = None, runtime: str = AUTO) -> World:
+    """Open a world on the best runtime of this machine, or on the one named.
 
-    Raises NotFoundError for an unknown name, InvalidArgumentError for a seed outside 0..2^32-1, DataLossError for a damaged bundle.
+    Raises NotFoundError for an unknown name, InvalidArgumentError for a seed outside 0..2^32-1 and for a runtime that does not work here,
+    DataLossError for a damaged bundle.
     """
     name, seed, bundle = world_name(name), check_seed(seed), networks_bundle()
-    return World(name, seed, open_base(name, bundle), Networks(bundle, OnnxCpuRuntime(threads)), FieldMemory(), store)
+    return World(name, seed, open_base(name, bundle), open_networks(bundle, runtime, threads), FieldMemory(), store)

@@ -21,6 +21,7 @@ MEMORY_NEEDED, MEMORY_WANTED = 300 * MIB, 1024 * MIB
 """Bytes: a server takes 240 MiB when it starts and up to 1 GiB with its caches full."""
 DISK_WANTED = 1024 * MIB
 CORES_WANTED = 2
+REINSTALL = "pip install --force-reinstall --no-deps terraloom"
 
 State = Literal["ok", "note", "fault"]
 
@@ -83,14 +84,14 @@ def examine(store: Path | None, ports: dict[str, int]) -> Iterator[Finding]:
         yield _port(option, port)
     if not missing:
         yield _guarded("bundle", _bundle)
-        yield _guarded("runtime", _runtime)
+        yield from _runtimes()
 
 
 def _guarded(name: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(name, "ok", look())
     except TerraloomError as error:
-        return Finding(name, "fault", str(error), "pip install --force-reinstall --no-deps terraloom")
+        return Finding(name, "fault", str(error), REINSTALL)
 
 
 def _packages(missing: list[str]) -> Finding:
@@ -107,18 +108,24 @@ def _bundle() -> str:
     return f"{bundle.manifest['name']}, digest {bundle.digest[:12]}, all files as they were shipped"
 
 
-def _runtime() -> str:
+def _runtimes() -> Iterator[Finding]:
+    """The runtime that `auto` takes, then why it takes no other."""
     import onnxruntime
 
-    from terraloom_engines.networks import Networks
-    from terraloom_engines.runtimes.onnx_cpu import OnnxCpuRuntime
+    from terraloom_engines.networks import open_networks
     from terraloom_engines.world import networks_bundle
 
     start = time.perf_counter()
-    networks = Networks(networks_bundle(), OnnxCpuRuntime(cores()))
+    try:
+        networks = open_networks(networks_bundle(), threads=cores())
+    except TerraloomError as error:
+        yield Finding("runtime", "fault", str(error), REINSTALL)
+        return
     seconds = time.perf_counter() - start
     providers = ", ".join(onnxruntime.get_available_providers())
-    return f"{networks.runtime_identity}, self-test passed in {seconds:.1f} s; providers: {providers}"
+    yield Finding("runtime", "ok", f"{networks.runtime_identity}, self-test passed in {seconds:.1f} s; providers: {providers}")
+    for refusal in networks.refused:
+        yield Finding(refusal.runtime, "note", refusal.reason)
 
 
 def cores() -> int:

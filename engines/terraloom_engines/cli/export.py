@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from terraloom.errors import InvalidArgumentError
-from terraloom_engines.cli.output import AsJson, print_json, writing
+from terraloom_engines.cli.output import AsJson, RuntimeOption, print_json, writing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,6 +80,7 @@ def command(
     world: Annotated[str, typer.Option(help="name of the world")] = "earth",
     seed: Annotated[int, typer.Option(min=0, help="seed of all that is generated")] = 0,
     store: Annotated[Path | None, typer.Option(file_okay=False, help="directory that keeps what is generated")] = None,
+    runtime: RuntimeOption = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Write a region as 3D Tiles, GLB, GeoTIFF or heightmap; an export that was stopped goes on where it stopped."""
@@ -94,7 +95,7 @@ def command(
     if kind == "glb" and compression != "none":
         raise InvalidArgumentError("compression: tiles in one GLB are not compressed; leave it out, or choose 3dtiles")
     content = ContentOptions(segments, texture, surface=surface, compression=compression)  # type: ignore[arg-type]  # it checks the values
-    opened = open_world(world, seed, store=open_store(store))
+    opened = open_world(world, seed, store=open_store(store), runtime=runtime)
     region = region_of(opened.kind, where, 1000 * size)
     order = Order(opened, region, level, output, content, layer, samples, 1000 * size)  # type: ignore[arg-type]  # it checks the values
     console, work = Console(stderr=True), job(order, kind)

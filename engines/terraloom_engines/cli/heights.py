@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from terraloom_engines.cli.output import AsJson, print_json
+from terraloom_engines.cli.output import AsJson, RuntimeOption, print_json
 
 
 def command(
@@ -18,6 +18,7 @@ def command(
     world: Annotated[str, typer.Option(help="name of the world")] = "earth",
     seed: Annotated[int, typer.Option(min=0, help="seed of all that is generated")] = 0,
     store: Annotated[Path | None, typer.Option(file_okay=False, help="directory that keeps what is generated")] = None,
+    runtime: RuntimeOption = "auto",
 ) -> None:
     """Print heights above mean sea level, in metres: those of the tiles that a server sends."""
     from rich.console import Console
@@ -32,7 +33,7 @@ def command(
     kind = world_kind(world)
     spots = [parse_spot(text, kind) for text in where]
     water = GridOptions(surface).surface == "ground_or_water"  # type: ignore[arg-type]  # it checks the value
-    opened = open_world(world, seed, store=open_store(store))
+    opened = open_world(world, seed, store=open_store(store), runtime=runtime)
     finest = opened.max_level if level is None else level
 
     def grid(tile: TileId) -> HeightGrid:

@@ -13,6 +13,14 @@ from terraloom.errors import InvalidArgumentError
 
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
 """The option of every command that a program may read."""
+RuntimeOption = Annotated[
+    str,
+    typer.Option(
+        envvar="TERRALOOM_RUNTIME",
+        help="what runs the networks: auto, onnx-cpu, onnx-cuda, torch, tensorrt-rtx, tensorrt, or NAME:PRECISION",
+    ),
+]
+"""The option of every command that generates."""
 
 
 @contextmanager

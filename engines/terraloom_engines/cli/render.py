@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from terraloom.errors import InvalidArgumentError
-from terraloom_engines.cli.output import AsJson, print_json
+from terraloom_engines.cli.output import AsJson, RuntimeOption, print_json
 
 if TYPE_CHECKING:
     from terraloom_engines.field import Field
@@ -59,6 +59,7 @@ def command(
     world: Annotated[str, typer.Option(help="name of the world")] = "earth",
     seed: Annotated[int, typer.Option(min=0, help="seed of all that is generated")] = 0,
     store: Annotated[Path | None, typer.Option(file_okay=False, help="directory that keeps what is generated")] = None,
+    runtime: RuntimeOption = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Draw a place from above: imagery, relief under a north-western sun, or both."""
@@ -72,7 +73,7 @@ def command(
         raise InvalidArgumentError(f"style={style!r} is not allowed: choose one of colour, hillshade, both")
     spot = parse_spot(where, world_kind(world))
     frame = Frame(spot.east, spot.north, level, *parse_size(size), spot.kind)
-    opened = open_world(world, seed, store=open_store(store))
+    opened = open_world(world, seed, store=open_store(store), runtime=runtime)
     file = output or Path(f"{spot.name}-{level}.png")
     rasters = _mosaic(opened, frame)
     with writing(file):

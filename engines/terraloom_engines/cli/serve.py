@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from terraloom_engines.cli.output import RuntimeOption
+
 if TYPE_CHECKING:
-    from terraloom_engines.server import ServerOptions, TlsFiles
+    from terraloom_engines.server import Server, ServerOptions, TlsFiles
 
 
 def command(
@@ -19,6 +21,7 @@ def command(
     store: Annotated[Path | None, typer.Option(help="Directory that keeps what was generated; without it, memory does.")] = None,
     cache_mib: Annotated[int, typer.Option(min=1, help="Memory for encoded tiles, in MiB.")] = 256,
     threads: Annotated[int, typer.Option(min=1, help="Cores that generation may use.")] = 2,
+    runtime: RuntimeOption = "auto",
     http_port: Annotated[int, typer.Option(min=0, max=65535, help="Port for HTTP; 0 takes any free one.")] = 8080,
     http: Annotated[bool, typer.Option(help="Serve 3D Tiles, map tiles and the viewer over HTTP as well.")] = True,
     tls_cert: Annotated[Path | None, typer.Option(dir_okay=False, help="Certificate with its chain, PEM; taken up when renewed.")] = None,
@@ -39,6 +42,7 @@ def command(
         store,
         cache_mib << 20,
         threads,
+        runtime=runtime,
         tls=_tls(tls_cert, tls_key, client_ca),
         insecure=insecure,
     )
@@ -56,6 +60,15 @@ def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> 
     raise InvalidArgumentError("TLS needs --tls-cert and --tls-key; --client-ca goes with them", field="tls")
 
 
+def _tell_runtime(server: "Server") -> None:
+    """What generates, and in one line each why nothing better does."""
+    import sys
+
+    print(f"runtime: {server.world.runtime_identity}", file=sys.stderr)
+    for refusal in server.worlds.refused:
+        print(f"  not {refusal.runtime}: {refusal.reason}", file=sys.stderr)
+
+
 async def _serve(options: "ServerOptions", http_port: int | None) -> None:
     from contextlib import AsyncExitStack
 
@@ -63,6 +76,7 @@ async def _serve(options: "ServerOptions", http_port: int | None) -> None:
 
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(Server(options))
+        _tell_runtime(server)
         print(f"listening on {options.netloc}:{server.port}", flush=True)
         if http_port is not None:
             from terraloom_engines.http import HttpServer

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from terraloom.errors import InvalidArgumentError
-from terraloom_engines.cli.output import AsJson, print_json
+from terraloom_engines.cli.output import AsJson, RuntimeOption, print_json
 
 
 def command(
@@ -15,6 +15,7 @@ def command(
     slope_max: Annotated[float, typer.Option(help="steepest slope of the ground there, in degrees")] = 5.0,
     seed: Annotated[int, typer.Option(min=0, help="seed of all that is generated")] = 0,
     store: Annotated[Path | None, typer.Option(file_okay=False, help="directory that keeps what is generated")] = None,
+    runtime: RuntimeOption = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Find a dry, even place: longitude, latitude and height in metres. The same each time; in a world of yours, in its raster."""
@@ -30,7 +31,7 @@ def command(
         raise InvalidArgumentError(f"slope {slope_max:g} is out of range: allowed are more than 0 up to 90 degrees")
     kind, (scheme, _, argument) = world_kind(world), world_name(world).partition(":")
     spot = parse_spot(near, kind) if near is not None else None
-    opened = open_world(world, seed, store=open_store(store))
+    opened = open_world(world, seed, store=open_store(store), runtime=runtime)
     start = (spot.east, spot.north) if spot else None
     if start is None and scheme == "raster":
         west, south, east, north = RasterFolder.open(worlds_folder() / argument).manifest["bounds"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from terraloom.errors import InvalidArgumentError
-from terraloom_engines.cli.output import AsJson, print_json
+from terraloom_engines.cli.output import AsJson, RuntimeOption, print_json
 
 if TYPE_CHECKING:
     from terraloom_engines.tiling import TileId, WorldKind
@@ -41,6 +41,7 @@ def command(
     world: Annotated[str, typer.Option(help="name of the world")] = "earth",
     seed: Annotated[int, typer.Option(min=0, help="seed of all that is generated")] = 0,
     store: Annotated[Path | None, typer.Option(file_okay=False, help="directory that keeps what is generated")] = None,
+    runtime: RuntimeOption = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Write one tile as glTF binary, for any viewer, Blender or an engine."""
@@ -57,7 +58,7 @@ def command(
     options = ContentOptions(segments, texture, quality, unlit, compression=compression)  # type: ignore[arg-type]  # it checks the values
     file = output or Path(f"tile-{tile.z}-{tile.x}-{tile.y}.glb")
     with Console(stderr=True).status(f"generating {tile}"):
-        content = build_content(open_world(world, seed, store=open_store(store)), tile, options, never)
+        content = build_content(open_world(world, seed, store=open_store(store), runtime=runtime), tile, options, never)
     with writing(file):
         file.write_bytes(content.glb)
     if as_json:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from terraloom.errors import InvalidArgumentError, UnimplementedError
-from terraloom_engines.cli.output import AsJson, print_json, writing
+from terraloom_engines.cli.output import AsJson, RuntimeOption, print_json, writing
 
 if TYPE_CHECKING:
     from terraloom_engines.render.camera import Eye, Lens
@@ -60,6 +60,7 @@ def command(
     world: Annotated[str, typer.Option(help="name of the world")] = "earth",
     seed: Annotated[int, typer.Option(min=0, help="seed of all that is generated")] = 0,
     store: Annotated[Path | None, typer.Option(file_okay=False, help="directory that keeps what is generated")] = None,
+    runtime: RuntimeOption = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Draw what is seen from a place: ground, sea and sky under any sun."""
@@ -85,7 +86,7 @@ def command(
     if not (math.isfinite(heading) and math.isfinite(sun_azimuth)):
         raise InvalidArgumentError("--heading and --sun-azimuth are finite numbers of degrees")
     place, lens = parse_place(where), Lens(*parse_size(size), fov)
-    opened = open_world(world, seed, store=open_store(store))
+    opened = open_world(world, seed, store=open_store(store), runtime=runtime)
     if height is None:
         height = ground_height(opened.field, place.longitude, place.latitude) + (500.0 if above_ground is None else above_ground)
         check(height=height)

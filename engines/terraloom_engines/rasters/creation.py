@@ -15,14 +15,13 @@ import numpy as np
 from terraloom.errors import InvalidArgumentError, NotFoundError
 from terraloom_engines.bundle.earth import EarthBase
 from terraloom_engines.bundle.raster import FORMAT, RasterFolder, check_raster_name, raster_names, worlds_folder
-from terraloom_engines.networks import Networks
+from terraloom_engines.networks import open_networks
 from terraloom_engines.rasters.layers import Earth, Joined, join, land_of
 from terraloom_engines.rasters.painting import paint
 from terraloom_engines.rasters.placement import COARSEST_LEVEL, Placement, place
 from terraloom_engines.rasters.pyramid import LevelRasters, write_pyramid
 from terraloom_engines.rasters.source import Layer, Source, opened
 from terraloom_engines.rasters.warped import Report, on_disk, warp
-from terraloom_engines.runtimes.onnx_cpu import OnnxCpuRuntime
 from terraloom_engines.tiling import TILE_SIZE, TileId, lonlat_bounds
 from terraloom_engines.world import FieldMemory, World, check_seed, networks_bundle
 
@@ -98,7 +97,7 @@ class _Making:
         self._order, self._placement, self._folder, self._report = order, placement, folder, report
         bundle = networks_bundle()
         self._digest, self._base = bundle.digest, EarthBase(bundle.folder)
-        self._networks = Networks(bundle, OnnxCpuRuntime(threads))
+        self._networks = open_networks(bundle, threads=threads)
         self._earth: Earth = World("earth", order.seed, self._base, self._networks, FieldMemory(), None).field
 
     def write(self, sources: Sequence[Source], archive: Path) -> str:

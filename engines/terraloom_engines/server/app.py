@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from terraloom.errors import UnavailableError
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom.v1.terraloom_pb2_grpc import add_TerraloomServicer_to_server
+from terraloom_engines.runtimes.catalogue import AUTO
 from terraloom_engines.server.certificates import Certificates, TlsFiles
 from terraloom_engines.server.checks import require_cover
 from terraloom_engines.server.contents import Contents
@@ -46,6 +47,8 @@ class ServerOptions:
     """Memory for encoded tiles."""
     threads: int = 2
     """Cores that generation may use."""
+    runtime: str = AUTO
+    """What runs the networks: NAME, NAME:PRECISION or the best that works here."""
     drain_seconds: float = 5.0
     """How long calls in progress may go on when the server is told to stop."""
     tls: TlsFiles | None = None
@@ -70,7 +73,10 @@ class Server:
         require_cover(options.host, options.tls is not None or options.insecure)
         self.options = options
         self.certificates = Certificates(options.tls) if options.tls else None
-        self.worlds = Worlds(options.worlds, options.seed, threads=options.threads, store=options.store, cache_bytes=options.cache_bytes)
+        self.worlds = Worlds(
+            options.worlds, options.seed, runtime=options.runtime, threads=options.threads, store=options.store,
+            cache_bytes=options.cache_bytes,
+        )  # fmt: skip
         self.port = 0
         """The port it listens on, once it does."""
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from terraloom.errors import ResourceExhaustedError
-from terraloom_engines.networks import Networks
-from terraloom_engines.runtimes.onnx_cpu import OnnxCpuRuntime
+from terraloom_engines.networks import Refusal, open_networks
+from terraloom_engines.runtimes.catalogue import AUTO
 from terraloom_engines.scheduler import Pools
 from terraloom_engines.server.contents import Contents
 from terraloom_engines.store import MemoryStore, open_store
@@ -68,14 +68,14 @@ class ServedWorld:
 class Worlds:
     """The worlds of a server; an async context manager that lives on the event loop's thread."""
 
-    def __init__(self, names: Sequence[str], seed: int, *, threads: int, store: Path | None, cache_bytes: int) -> None:
+    def __init__(self, names: Sequence[str], seed: int, *, threads: int, store: Path | None, cache_bytes: int, runtime: str = AUTO) -> None:
         """Opens the worlds named, the first of which is the default; takes a second or so. Raises what `open_world` does."""
         # The field cache of the worlds and the cache of encoded tiles lie over one directory; memory holds encoded tiles alone.
         self._store, self._persistent = open_store(store, memory_bytes=0), store is not None
         self._memory, self._fields = MemoryStore(cache_bytes), FieldMemory()
         wanted = [WorldName(world_name(name), check_seed(seed)) for name in names]
         self._bundle = networks_bundle()
-        self._networks = Networks(self._bundle, OnnxCpuRuntime(threads))
+        self._networks = open_networks(self._bundle, runtime, threads)
         self._named = {name: self._make(name) for name in wanted}
         self._default = wanted[0]
         self._open: dict[WorldName, ServedWorld] = {}
@@ -95,6 +95,11 @@ class Worlds:
         for served in self._open.values():
             await served.contents.scheduler.close()
         await self._pools.close()
+
+    @property
+    def refused(self) -> tuple[Refusal, ...]:
+        """The runtimes that were tried before the one that generates, and why they do not."""
+        return self._networks.refused
 
     @property
     def default(self) -> ServedWorld:
