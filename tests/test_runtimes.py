@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,9 +133,16 @@ def test_serve_ends_with_2_and_one_line_without_the_runtime_that_it_was_told_to_
 def test_a_torch_that_is_not_installed_is_told_with_the_remedy() -> None:
     code = """
 import sys
+import tomllib
+from pathlib import Path
 sys.modules["torch"] = None  # as good as not installed
 from terraloom_engines.runtimes.catalogue import open_runtime, parse
 open_runtime(parse("torch"))
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.stderr.splitlines()[-1].endswith("UnavailableError: torch is not installed: pip install 'terraloom[train]'")
+
+
+def test_the_extras_for_cpus_and_for_gpus_differ_in_onnxruntime_alone() -> None:
+    extras = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert extras["server-gpu"] == [line.replace("onnxruntime", "onnxruntime-gpu") for line in extras["server"]]
