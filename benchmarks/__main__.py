@@ -1,4 +1,4 @@
-"""Run the benchmarks and write benchmarks/results/MACHINE.json: `python -m benchmarks [generation glb relief serving]`."""
+"""Run the benchmarks and write benchmarks/results/MACHINE.json: `python -m benchmarks [generation glb relief towns serving]`."""
 
 import json
 import sys
@@ -6,13 +6,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import generation, glb, http, machine, relief, serving
+from benchmarks import generation, glb, http, machine, relief, serving, towns
 
 BENCHES = {
     "generation": generation.measure,
     "glb": glb.measure,
     "serving": serving.measure,
     "relief": relief.measure,
+    "towns": towns.measure,
     "http": http.measure,
 }
 
