@@ -1,7 +1,7 @@
 """`terraloom serve`: serve a world until told to stop."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -27,13 +27,22 @@ def command(
     tls_cert: Annotated[Path | None, typer.Option(dir_okay=False, help="Certificate with its chain, PEM; taken up when renewed.")] = None,
     tls_key: Annotated[Path | None, typer.Option(dir_okay=False, help="Its key, PEM, without a password.")] = None,
     client_ca: Annotated[Path | None, typer.Option(dir_okay=False, help="Take only clients whose certificate these sign, PEM.")] = None,
+    tokens: Annotated[Path | None, typer.Option(dir_okay=False, help="Take only callers whose token is in this file, TOML.")] = None,
+    log_format: Annotated[str, typer.Option(help="text or json, one line an event on standard error.")] = "text",
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     insecure: Annotated[bool, typer.Option("--insecure", help="Talk in clear to other machines.")] = False,
 ) -> None:
     """Serve a world over gRPC and HTTP until SIGINT or SIGTERM."""
     import asyncio
 
     from terraloom_engines.server import ServerOptions
+    from terraloom_engines.server.checks import one_of
+    from terraloom_engines.server.logs import LogFormat, LogLevel, set_up
 
+    set_up(
+        one_of("log_format", log_format, get_args(LogFormat)),  # type: ignore[arg-type]
+        one_of("log_level", log_level, get_args(LogLevel)),  # type: ignore[arg-type]
+    )
     options = ServerOptions(
         host,
         port,
@@ -45,6 +54,7 @@ def command(
         runtime=runtime,
         tls=_tls(tls_cert, tls_key, client_ca),
         insecure=insecure,
+        tokens=tokens,
     )
     asyncio.run(_serve(options, http_port if http else None))
 

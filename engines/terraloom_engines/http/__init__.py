@@ -3,6 +3,7 @@
 Read it in this order:
 
     problems    errors as problem+json
+    guard       who calls, and within which limits
     waiting     wait for a tile while its client does, and not for too many at once
     replies     bytes with validators, cache lifetimes and compression
     parameters  paths and queries to values, checked

@@ -17,27 +17,29 @@ from starlette.routing import Route
 from terraloom.errors import TerraloomError, UnavailableError
 from terraloom_engines.http import openapi
 from terraloom_engines.http.face import Face
+from terraloom_engines.http.guard import Guarded
 from terraloom_engines.http.metrics import HttpMetrics, Measured
 from terraloom_engines.http.pages import PAGES
 from terraloom_engines.http.problems import problem, problem_of_defect, problem_of_http
 from terraloom_engines.http.routes import ENDPOINTS
 from terraloom_engines.server import Server
+from terraloom_engines.server.callers import Callers
 
 __all__ = ["HttpServer", "application"]
 
-READABLE = ("ETag", "Content-Length", "Content-Encoding", "Retry-After")
+READABLE = ("ETag", "Content-Length", "Content-Encoding", "Retry-After", "WWW-Authenticate")
 """Headers that pages of other origins may read."""
 RENEWAL_SECONDS = 2.0
 """How often the files of the certificate are looked at."""
 
 
-def application(face: Face, metrics: HttpMetrics) -> Starlette:
-    """The application that serves a face; any page may read it."""
+def application(face: Face, metrics: HttpMetrics, callers: Callers) -> Starlette:
+    """The application that serves a face; any page may read it, with a token where those are asked for."""
     documents = [Route("/openapi.json", openapi.openapi), Route("/docs", openapi.docs)]
     cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "HEAD"], allow_headers=["*"], expose_headers=READABLE)
     app = Starlette(
         routes=[*PAGES, *documents, *(endpoint.route for endpoint in ENDPOINTS)],
-        middleware=[Middleware(Measured, metrics), cors],
+        middleware=[Middleware(Measured, metrics), cors, Middleware(Guarded, callers)],
         exception_handlers={TerraloomError: problem, HTTPException: problem_of_http, Exception: problem_of_defect},
     )
     app.state.face, app.state.metrics = face, metrics
@@ -51,6 +53,7 @@ class HttpServer:
         """`server` is entered already; port 0 takes any free one of its host."""
         self._host, self._wanted = server.options.host, port
         self._netloc, self._certificates = server.options.netloc, server.certificates
+        self._callers = server.callers
         self._drain = server.options.drain_seconds
         self._face = Face(server.worlds)
         self._metrics = HttpMetrics(server.worlds, server.sessions, self._face.admission)
@@ -67,7 +70,7 @@ class HttpServer:
         self._socket = _listening(self._host, self._wanted)
         self.port = self._socket.getsockname()[1]
         config = uvicorn.Config(
-            application(self._face, self._metrics),
+            application(self._face, self._metrics, self._callers),
             lifespan="off",
             log_config=None,
             access_log=False,

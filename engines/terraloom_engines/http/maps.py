@@ -83,7 +83,7 @@ async def heights(request: Request) -> Response:
     surface = GridOptions(query.get("surface", "ground_or_water"))  # type: ignore[arg-type]  # it checks
     sampling = Sampling(world.kind, east, north, level, surface)
     with face.admission(), served.in_use():
-        found = await unless_disconnected(request, sampled_heights(served.contents, sampling, waited_for(level)))
+        found, request.state.tiles = await unless_disconnected(request, sampled_heights(served.contents, sampling, waited_for(level)))
     names = (*_AXES[world.kind], "height")
     points = [dict(zip(names, point, strict=True)) for point in zip(east, north, found.tolist(), strict=True)]
     return JSONResponse({"level": level, "surface": surface.surface, "points": points}, headers={"Cache-Control": "no-cache"})

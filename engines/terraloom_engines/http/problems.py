@@ -26,7 +26,7 @@ def problem(request: Request, error: Exception) -> Response:
     if isinstance(error, InvalidArgumentError):
         extra |= {"field": error.field} if error.field else {}
         extra |= {"allowed": list(error.allowed)} if error.allowed else {}
-    return _problem(code.http, str(error), extra, math.ceil(getattr(error, "retry_after", RETRY_SECONDS)))
+    return _problem(code.http, str(error), extra, math.ceil(getattr(error, "retry_after", None) or RETRY_SECONDS))
 
 
 def problem_of_http(request: Request, error: Exception) -> Response:

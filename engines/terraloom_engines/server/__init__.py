@@ -3,7 +3,11 @@
 Read it in this order:
 
     checks      ranges of numbers that come from outside
+    logs        one line an event
     certificates  who the server is, and whose clients it takes
+    rates       how much a caller may have a second
+    tokens      who may call, from a file
+    callers     whose call it is
     credit      how much may be under way
     requests    messages of the wire to values, checked
     replies     values to messages of the wire
@@ -16,6 +20,7 @@ Read it in this order:
     sampling    heights of many places
     barrier     wait until a region is there
     statuses    errors to gRPC statuses
+    access      every call belongs to a caller
     servicer    the calls
     app         a server from start to drain
 """

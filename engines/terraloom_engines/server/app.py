@@ -1,6 +1,7 @@
 """A server from start to drain."""
 
 import asyncio
+import logging
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,14 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE
 from grpc_health.v1.health import aio as health  # type: ignore[attr-defined]
 from grpc_reflection.v1alpha import reflection
 
-from terraloom.errors import UnavailableError
+from terraloom.errors import UnauthenticatedError, UnavailableError
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom.v1.terraloom_pb2_grpc import add_TerraloomServicer_to_server
 from terraloom_engines.runtimes.catalogue import AUTO
+from terraloom_engines.server.access import AccessInterceptor
+from terraloom_engines.server.callers import Callers
 from terraloom_engines.server.certificates import Certificates, TlsFiles
-from terraloom_engines.server.checks import require_cover
+from terraloom_engines.server.checks import is_of_this_machine, require_cover
 from terraloom_engines.server.contents import Contents
 from terraloom_engines.server.servicer import MESSAGE_BYTES, Servicer
 from terraloom_engines.server.sessions import Sessions
@@ -27,7 +30,11 @@ from terraloom_engines.world import World
 
 PING_SECONDS, ANSWER_SECONDS = 30.0, 20.0
 """How often a connection is asked for a sign of life, and how long it may take: a client that vanished without a word loses its session."""
+TOKENS_SECONDS = 0.5
+"""How often the file of tokens is looked at."""
 SERVICE = pb.DESCRIPTOR.services_by_name["Terraloom"].full_name
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,8 @@ class ServerOptions:
     """Certificate and key for gRPC and HTTP; None talks in clear."""
     insecure: bool = False
     """Whether it may talk in clear to other machines."""
+    tokens: Path | None = None
+    """Who may call, as in `tokens.py`; None lets everybody."""
 
     @property
     def netloc(self) -> str:
@@ -72,6 +81,7 @@ class Server:
         """
         require_cover(options.host, options.tls is not None or options.insecure)
         self.options = options
+        self.callers = Callers(options.tokens)
         self.certificates = Certificates(options.tls) if options.tls else None
         self.worlds = Worlds(
             options.worlds, options.seed, runtime=options.runtime, threads=options.threads, store=options.store,
@@ -86,7 +96,7 @@ class Server:
         self.sessions = Sessions()
         self._health = health.HealthServicer()
         self._server = grpc.aio.server(
-            interceptors=[StatusInterceptor()],
+            interceptors=[StatusInterceptor(), AccessInterceptor(self.callers)],
             options=[
                 ("grpc.max_receive_message_length", MESSAGE_BYTES),
                 ("grpc.max_send_message_length", -1),
@@ -104,12 +114,25 @@ class Server:
             await self.worlds.__aexit__()
             raise UnavailableError(f"cannot listen on {address}: the port is taken, or the address is not of this machine") from error
         await self._server.start()
+        cover = "mutual TLS" if self.options.tls and self.options.tls.client_ca else "TLS" if self.options.tls else "none"
+        told = {
+            "port": self.port,
+            "worlds": ",".join(self.options.worlds),
+            "cover": cover,
+            "tokens": len(self.callers.all) if self.callers.are_known else "none",
+        }
+        _log.info("serving", extra={"host": self.options.host} | told)
+        if self.callers.are_known and cover == "none" and not is_of_this_machine(self.options.host):
+            _log.warning("tokens travel in clear: whoever listens on the way has them")
+        self._watch = asyncio.create_task(self._follow_tokens())
         for name in ("", SERVICE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Drains: tells health checks, ends streams with UNAVAILABLE, lets unary calls finish, stops generation."""
+        _log.info("shutting down", extra={"sessions": len(self.sessions)})
+        self._watch.cancel()
         await self._health.enter_graceful_shutdown()
         self.sessions.close_all(UnavailableError("the server is shutting down"))
         await self._server.stop(self.options.drain_seconds)
@@ -119,6 +142,14 @@ class Server:
         if self.certificates is None:
             return self._server.add_insecure_port(address)
         return self._server.add_secure_port(address, self.certificates.server_credentials())
+
+    async def _follow_tokens(self) -> None:
+        """Takes up changes of the file of tokens; ends the sessions of those that may call no longer."""
+        while True:
+            await asyncio.sleep(TOKENS_SECONDS)
+            for caller in self.callers.refresh():
+                ended = self.sessions.close_of(caller, UnauthenticatedError(f"the token {caller.name!r} was revoked, or has expired"))
+                _log.info("may call no longer", extra={"token": caller.name, "sessions": ended})
 
     @property
     def world(self) -> World:

@@ -35,12 +35,16 @@ def one_of(field: str, value: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
+def is_of_this_machine(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def require_cover(host: str, covered: bool) -> None:
     """Raises InvalidArgumentError for an address that other machines reach, unless the server is `covered`: by TLS, or on purpose not."""
-    try:
-        of_this_machine = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        of_this_machine = host == "localhost"
-    if not of_this_machine and not covered:
+    if not is_of_this_machine(host) and not covered:
         text = f"other machines reach {host!r}, and nothing would be encrypted: give --tls-cert and --tls-key, or --insecure"
         raise InvalidArgumentError(text, field="host", allowed=("127.0.0.1", "::1", "localhost"))

@@ -17,8 +17,8 @@ AT_ONCE = 64
 """Tiles of one request that wait in the scheduler's queue at a time."""
 
 
-async def sampled_heights(contents: Contents, sampling: Sampling, priority: Priority) -> NDArray[np.float64]:
-    """Heights in metres above mean sea level, in the order of the places.
+async def sampled_heights(contents: Contents, sampling: Sampling, priority: Priority) -> tuple[NDArray[np.float64], int]:
+    """Heights in metres above mean sea level, in the order of the places, and how many tiles they are read from.
 
     Raises InvalidArgumentError for places in more than `MOST_TILES` tiles, and what generation raises.
     """
@@ -39,4 +39,4 @@ async def sampled_heights(contents: Contents, sampling: Sampling, priority: Prio
                 group.create_task(fill(part))
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
-    return heights
+    return heights, len(parts)

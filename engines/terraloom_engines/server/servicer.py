@@ -16,14 +16,18 @@ from terraloom_engines.content import ContentOptions, GridOptions
 from terraloom_engines.selection import Criteria, Priority, WorkClass
 from terraloom_engines.server import replies, requests
 from terraloom_engines.server.barrier import Barrier, region_tiles, within
+from terraloom_engines.server.callers import CALLER
 from terraloom_engines.server.checks import count_in_range, in_range
 from terraloom_engines.server.contents import ContentKey
 from terraloom_engines.server.credit import Credit
+from terraloom_engines.server.rates import Allowance
 from terraloom_engines.server.sampling import sampled_heights
 from terraloom_engines.server.session import Session
 from terraloom_engines.server.sessions import Sessions
 from terraloom_engines.server.worlds import ServedWorld, Worlds
 
+LONGEST_CLIENT = 128
+"""Characters of a client's name in the log."""
 MESSAGE_BYTES = 4 << 20
 """Largest message that the server accepts: an opening with a full have-set."""
 WAITED_FOR = Priority(WorkClass.NEAR, 0.0, 0)
@@ -102,10 +106,11 @@ class Servicer(TerraloomServicer):
         served = await self._served(request.world)
         opening = requests.opening(request, served.world)
         view = requests.view_state(request.view, served.world) if request.HasField("view") else None
-        session = self._sessions.open(served, opening)
+        session = self._sessions.open(served, opening, CALLER.get())
         if view is not None:
             session.look(request.view.sequence, view)
-        _log.info("session %s opened by %r", session.name, request.client)
+        told = {"client": request.client[:LONGEST_CLIENT], "world": session.world.name, "caller": CALLER.get().name}
+        _log.info("session opened", extra={"session": session.name} | told)
         return session
 
     def _opened(self, session: Session) -> pb.SessionOpened:
@@ -122,7 +127,7 @@ class Servicer(TerraloomServicer):
         return self._opened(await self._open(request))
 
     async def Subscribe(self, request: pb.SubscribeRequest, context: Context) -> AsyncIterator[pb.ServerEvent]:  # noqa: N802
-        session = self._sessions[request.session_id].carrying(requests.classes(request.priorities))
+        session = self._sessions.of(CALLER.get(), request.session_id).carrying(requests.classes(request.priorities))
         if request.HasField("credit"):
             session.widen(Credit.from_message(request.credit))
         await context.send_initial_metadata(())  # the client learns that it is subscribed before the first event
@@ -131,22 +136,27 @@ class Servicer(TerraloomServicer):
                 yield event
 
     async def UpdateView(self, request: pb.UpdateViewRequest, context: Context) -> pb.UpdateViewResponse:  # noqa: N802
-        session = self._sessions[request.session_id]
+        session = self._sessions.of(CALLER.get(), request.session_id)
         for name in ("credit", "selection", "forget", "ack", "view"):
             if request.HasField(name):
                 self._apply(session, pb.ClientMessage(**{name: getattr(request, name)}))
         return pb.UpdateViewResponse(view_sequence=session.view_sequence)
 
     async def GetTile(self, request: pb.GetTileRequest, context: Context) -> pb.Tile:  # noqa: N802
+        allowance = _required()
         with (await self._served(request.world)).in_use() as served:
             tile, options = requests.tile_id(request.id, served.world), requests.content_options(request.content)
             key = ContentKey(tile, GridOptions(options.surface) if request.height_grid else options)
-            return replies.tile(await served.contents.get(key, WAITED_FOR))
+            answer = replies.tile(await served.contents.get(key, WAITED_FOR))
+        allowance.spend(1, answer.ByteSize())
+        return answer
 
     async def SampleHeights(self, request: pb.SampleHeightsRequest, context: Context) -> pb.SampleHeightsResponse:  # noqa: N802
+        allowance = _required()
         with (await self._served(request.world)).in_use() as served:
             sampling = requests.sampling(request, served.world)
-            heights = await sampled_heights(served.contents, sampling, WAITED_FOR)
+            heights, tiles = await sampled_heights(served.contents, sampling, WAITED_FOR)
+        allowance.spend(tiles, heights.nbytes)
         surface, identity = replies.surface(sampling.options.surface), bytes.fromhex(served.world.identity)
         return pb.SampleHeightsResponse(height=heights.tolist(), surface=surface, world_identity=identity)
 
@@ -168,9 +178,15 @@ class Servicer(TerraloomServicer):
         return pb.ListWorldsResponse(worlds=[replies.world_info(served.world) for served in self._worlds.opened])
 
     async def Barrier(self, request: pb.BarrierRequest, context: Context) -> pb.BarrierResponse:  # noqa: N802
+        allowance = _required()
+        answer = await self._barrier(request)
+        allowance.spend(answer.tiles, 0)
+        return answer
+
+    async def _barrier(self, request: pb.BarrierRequest) -> pb.BarrierResponse:
         deadline = in_range("deadline", request.deadline, 0.0, 86_400.0)
         if request.WhichOneof("where") == "session_id":
-            session = self._sessions[request.session_id]
+            session = self._sessions.of(CALLER.get(), request.session_id)
             requests.check_world(request.world, session.world)
             barrier = Barrier(session.contents)
             return await within(deadline, barrier, barrier.session(session))
@@ -184,6 +200,13 @@ class Servicer(TerraloomServicer):
                     view, criteria = requests.view_state(request.view, served.world), requests.criteria(request.selection, served.world)
                     return await within(deadline, barrier, barrier.view(view, criteria, options))
         raise InvalidArgumentError("barrier names no region, view or session_id", field="region")
+
+
+def _required() -> Allowance:
+    """What the caller may have; raises ResourceExhaustedError when that is used up for now."""
+    allowance = CALLER.get().allowance
+    allowance.require()
+    return allowance
 
 
 class _FinishedError(CancelledError):

@@ -22,6 +22,7 @@ from terraloom_engines.server import replies
 from terraloom_engines.server.contents import ContentKey, Contents, Found
 from terraloom_engines.server.credit import Credit, CreditWindow, Numbers
 from terraloom_engines.server.plans import COLLISION, Plan, make_plan
+from terraloom_engines.server.rates import Allowance
 from terraloom_engines.server.requests import Opening
 from terraloom_engines.server.retries import Retries
 from terraloom_engines.tiling import TileId
@@ -39,7 +40,7 @@ TILE_MESSAGE_BYTES = 512
 class Session:
     """Takes views and acknowledgements, gives events. `events` has one consumer at a time."""
 
-    def __init__(self, name: str, contents: Contents, opening: Opening, numbers: Numbers | None = None) -> None:
+    def __init__(self, name: str, contents: Contents, opening: Opening, allowance: Allowance, numbers: Numbers | None = None) -> None:
         self.name = name
         self.content = opening.content
         self.classes = opening.classes
@@ -51,6 +52,7 @@ class Session:
         self.view_sequence = 0
         self.held = {tile: kept for tile, kept in opening.have.items() if kept == contents.content_hash(ContentKey(tile, self.options))}
         self.window = CreditWindow(opening.credit, numbers)
+        self._allowance = allowance
         self._opening = opening
         self._stats = pb.Stats()
         self._stats_due = time.monotonic() + STATS_SECONDS if opening.stats else None
@@ -116,7 +118,7 @@ class Session:
     def _collision_part(self) -> "Session":
         if self.collision is None:
             opening = replace(self._opening, criteria=self.criteria, classes=COLLISION, have={}, credit=Credit())
-            self.collision = Session(self.name, self.contents, opening, self.window.numbers)
+            self.collision = Session(self.name, self.contents, opening, self._allowance, self.window.numbers)
             if self.view is not None:
                 self.collision.look(self.view_sequence, self.view)
             if self._error is not None:
@@ -204,9 +206,15 @@ class Session:
         wanted = len(self._subscription.wanted)
         if len(self._missing) > wanted and len(self._ready) + wanted <= WINDOW // 2:
             self._ask()
+        if self._ready and (owed := self._owed()):
+            pauses.append(owed)
         if self._stats_due is not None:
             pauses.append(max(self._stats_due - now, 0.0))
         return min(pauses, default=None)
+
+    def _owed(self) -> float:
+        """Seconds until its caller's rates let the next tile go; those for collision need not wait behind bulk."""
+        return self._allowance.pause(urgent=self.classes == COLLISION)
 
     def _next_event(self) -> pb.ServerEvent | None:
         if self._stats_due is not None and time.monotonic() >= self._stats_due:
@@ -282,7 +290,7 @@ class Session:
     def _tile_event(self) -> pb.ServerEvent | None:
         """The most urgent tile that is ready and may follow what is held, if the credit allows it."""
         plan = self._plan
-        if plan is None or not self._ready:
+        if plan is None or not self._ready or self._owed():
             return None
         in_order = sorted(self._ready, key=plan.tiles.__getitem__)
         tile = next((tile for tile in in_order if plan.may_follow(tile, self.held)), None)
@@ -298,6 +306,7 @@ class Session:
         self._drawn_stale = True
         self._stats.tiles_sent += 1
         self._stats.bytes_sent += size
+        self._allowance.spend(1, size)
         self._stats.tiles_from_store += not found.generated
         return pb.ServerEvent(tile=message)
 
@@ -328,6 +337,11 @@ class Session:
         for tile in removed:
             del self.held[tile]
         return pb.ServerEvent(remove=pb.Remove(tiles=replies.tile_ids(removed))) if removed else None
+
+    @property
+    def sent(self) -> pb.Stats:
+        """The counters of what was sent, as they stand."""
+        return self._stats
 
     def stats(self) -> pb.Stats:
         """Counters since the session was opened."""

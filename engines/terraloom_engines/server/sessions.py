@@ -1,19 +1,25 @@
 """Sessions by name: opened, found, and closed when nobody listens any more."""
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 
 from terraloom.errors import NotFoundError, ResourceExhaustedError, TerraloomError
 from terraloom.v1 import terraloom_pb2 as pb
+from terraloom_engines.server.callers import Caller
 from terraloom_engines.server.requests import Opening
 from terraloom_engines.server.session import Session
 from terraloom_engines.server.worlds import ServedWorld
 
 MOST_SESSIONS = 256
+LONGEST_NAME = 40
+"""Characters of a name that an error repeats."""
 IDLE_SECONDS = 60.0
 """How long a session without a connection waits for its subscriber to come, or to come back."""
+
+_log = logging.getLogger(__name__)
 
 
 class Sessions:
@@ -22,23 +28,27 @@ class Sessions:
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
         self._worlds: dict[str, ServedWorld] = {}
+        self._callers: dict[str, Caller] = {}
         self._idle: dict[str, asyncio.TimerHandle] = {}
 
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def __getitem__(self, name: str) -> Session:
-        """The session of that name. Raises NotFoundError."""
-        if name not in self._sessions:
-            raise NotFoundError(f"session {name!r} is not open: it never was, or nobody listened to it for {IDLE_SECONDS:g} s")
+    def of(self, caller: Caller, name: str) -> Session:
+        """The caller's session of that name. Raises NotFoundError, for those of others too."""
+        if name not in self._sessions or self._callers[name] is not caller:
+            text = f"session {name[:LONGEST_NAME]!r} is not open: it never was, or nobody listened to it for {IDLE_SECONDS:g} s"
+            raise NotFoundError(text)
         return self._sessions[name]
 
-    def open(self, served: ServedWorld, opening: Opening) -> Session:
+    def open(self, served: ServedWorld, opening: Opening, caller: Caller) -> Session:
         """A new session in a world, which it keeps open, and which waits for its subscriber. Raises ResourceExhaustedError."""
+        caller.require_session()
         if len(self._sessions) >= MOST_SESSIONS:
             raise ResourceExhaustedError(f"{MOST_SESSIONS} sessions are open, which is the limit: try again later")
-        session = Session(secrets.token_hex(8), served.contents, opening)
-        self._sessions[session.name], self._worlds[session.name] = session, served
+        session = Session(secrets.token_hex(8), served.contents, opening, caller.allowance)
+        self._sessions[session.name], self._worlds[session.name], self._callers[session.name] = session, served, caller
+        caller.sessions += 1
         served.hold()
         self._wait(session)
         return session
@@ -50,7 +60,18 @@ class Sessions:
         self._sessions.pop(session.name, None)
         if served := self._worlds.pop(session.name, None):
             served.release()
+            told = {"tiles": session.sent.tiles_sent, "bytes": session.sent.bytes_sent, "why": str(error)}
+            _log.info("session closed", extra={"session": session.name} | told)
+        if caller := self._callers.pop(session.name, None):
+            caller.sessions -= 1
         session.end(error)
+
+    def close_of(self, caller: Caller, error: TerraloomError) -> int:
+        """Closes all sessions of a caller; how many."""
+        names = [name for name, owner in self._callers.items() if owner is caller]
+        for name in names:
+            self.close(self._sessions[name], error)
+        return len(names)
 
     def close_all(self, error: TerraloomError) -> None:
         """The same for all."""

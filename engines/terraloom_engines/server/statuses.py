@@ -46,7 +46,7 @@ def _answers_once(behaviour: Callable[..., Awaitable[object]]) -> Callable[..., 
         try:
             return await behaviour(request, context)
         except Exception as error:
-            await _abort(context, error)
+            await abort(context, error)
             raise
 
     return call
@@ -59,12 +59,12 @@ def _answers_many(behaviour: Callable[..., AsyncGenerator[object, None]]) -> Cal
                 async for answer in answers:
                     yield answer
         except Exception as error:
-            await _abort(context, error)
+            await abort(context, error)
 
     return call
 
 
-async def _abort(context: "grpc.aio.ServicerContext[Any, Any]", error: Exception) -> None:
+async def abort(context: "grpc.aio.ServicerContext[Any, Any]", error: Exception) -> None:
     """Ends the call with the status of `error`; raises grpc's own exception, which is how it ends calls."""
     if isinstance(error, grpc.aio.AbortError):
         raise error

@@ -5,7 +5,8 @@
     |-- NotFoundError             an unknown world, session or file
     |-- FailedPreconditionError   right request, wrong moment: a view before the session was opened, another protocol version
     |-- ResourceExhaustedError    a limit of the server: sessions, queue, memory, message size
-    |-- UnauthenticatedError      no credentials, or wrong ones
+    |-- UnauthenticatedError      no credentials, or wrong ones; a server that cannot prove who it is
+    |-- PermissionDeniedError     who you are is known, and you may not
     |-- UnimplementedError        in the contract, but not in this server
     |-- UnavailableError          nobody answers, or not yet: worth another try
     |-- DeadlineExceededError     the caller's time is up
@@ -25,6 +26,9 @@ from typing import NamedTuple
 
 class TerraloomError(Exception):
     """Base of all errors of Terraloom; `str(error)` is one sentence for a person."""
+
+    retry_after: float | None = None
+    """Seconds after which the server asks to come back; None where it does not say."""
 
     @property
     def exit_code(self) -> int:
@@ -54,11 +58,19 @@ class FailedPreconditionError(TerraloomError):
 
 
 class ResourceExhaustedError(TerraloomError):
-    """A limit of the server was reached: sessions, queue, memory or message size."""
+    """A limit of the server was reached: sessions, queue, memory or message size; `retry_after` where waiting helps."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class UnauthenticatedError(TerraloomError):
-    """Credentials are missing or wrong."""
+    """Credentials are missing or wrong, on either side."""
+
+
+class PermissionDeniedError(TerraloomError):
+    """The credentials are right, and what they stand for may not do this."""
 
 
 class UnimplementedError(TerraloomError):
@@ -100,6 +112,7 @@ CODES: Mapping[type[TerraloomError], Codes] = MappingProxyType(
         FailedPreconditionError: Codes("FAILED_PRECONDITION", 400, 4),
         ResourceExhaustedError: Codes("RESOURCE_EXHAUSTED", 429, 3),
         UnauthenticatedError: Codes("UNAUTHENTICATED", 401, 4),
+        PermissionDeniedError: Codes("PERMISSION_DENIED", 403, 4),
         UnimplementedError: Codes("UNIMPLEMENTED", 501, 4),
         UnavailableError: Codes("UNAVAILABLE", 503, 3),
         DeadlineExceededError: Codes("DEADLINE_EXCEEDED", 504, 3),
@@ -121,12 +134,16 @@ def status_name(error: BaseException) -> str:
     return codes(error).grpc
 
 
-def error_from_status(name: str, message: str, *, field: str = "", allowed: tuple[str, ...] = ()) -> TerraloomError:
+def error_from_status(
+    name: str, message: str, *, field: str = "", allowed: tuple[str, ...] = (), retry_after: float | None = None
+) -> TerraloomError:
     """The error for a gRPC status name; a status outside the table becomes an `InternalError` that names it.
 
     `field` and `allowed` are those of an `InvalidArgumentError`.
     """
-    for kind, known in CODES.items():
-        if known.grpc == name:
-            return InvalidArgumentError(message, field=field, allowed=allowed) if kind is InvalidArgumentError else kind(message)
-    return InternalError(f"{name}: {message}")
+    kind = next((kind for kind, known in CODES.items() if known.grpc == name), None)
+    if kind is InvalidArgumentError:
+        return InvalidArgumentError(message, field=field, allowed=allowed)
+    error = kind(message) if kind is not None else InternalError(f"{name}: {message}")
+    error.retry_after = retry_after
+    return error
