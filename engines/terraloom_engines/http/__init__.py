@@ -16,6 +16,7 @@ Read it in this order:
     routes      every path, its handler and what is said of it
     openapi     the same for programs and for people
     pages       the viewer and the map, built from sdk/web
+    protocol    heads of requests, bounded
     app         the server from start to drain
 """
 

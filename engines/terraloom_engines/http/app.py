@@ -21,6 +21,7 @@ from terraloom_engines.http.guard import Guarded
 from terraloom_engines.http.metrics import HttpMetrics, Measured
 from terraloom_engines.http.pages import PAGES
 from terraloom_engines.http.problems import problem, problem_of_defect, problem_of_http
+from terraloom_engines.http.protocol import BoundedProtocol
 from terraloom_engines.http.routes import ENDPOINTS
 from terraloom_engines.server import Server
 from terraloom_engines.server.callers import Callers
@@ -29,6 +30,8 @@ __all__ = ["HttpServer", "application"]
 
 READABLE = ("ETag", "Content-Length", "Content-Encoding", "Retry-After", "WWW-Authenticate")
 """Headers that pages of other origins may read."""
+MOST_CONNECTIONS = 4096
+"""At a time; who comes too many gets 503."""
 RENEWAL_SECONDS = 2.0
 """How often the files of the certificate are looked at."""
 
@@ -71,6 +74,8 @@ class HttpServer:
         self.port = self._socket.getsockname()[1]
         config = uvicorn.Config(
             application(self._face, self._metrics, self._callers),
+            http=BoundedProtocol,
+            limit_concurrency=MOST_CONNECTIONS,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -3,6 +3,7 @@
 Read it in this order:
 
     checks      ranges of numbers that come from outside
+    bounds      how long every field of a request may be
     logs        one line an event
     certificates  who the server is, and whose clients it takes
     rates       how much a caller may have a second

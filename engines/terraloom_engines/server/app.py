@@ -32,6 +32,13 @@ PING_SECONDS, ANSWER_SECONDS = 30.0, 20.0
 """How often a connection is asked for a sign of life, and how long it may take: a client that vanished without a word loses its session."""
 TOKENS_SECONDS = 0.5
 """How often the file of tokens is looked at."""
+MOST_STREAMS = 512
+"""Calls at a time on one connection; the next one waits."""
+METADATA_BYTES = 16 << 10
+IDLE_SECONDS, AGE_SECONDS = 600.0, 3600.0
+"""When a connection without calls is closed, and when any is asked to be made anew: calls that run go on, later ones show certificates
+again."""
+HANDSHAKE_SECONDS = 20.0
 SERVICE = pb.DESCRIPTOR.services_by_name["Terraloom"].full_name
 
 _log = logging.getLogger(__name__)
@@ -102,6 +109,7 @@ class Server:
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),  # a taken port is an error, not a second server behind it
                 *_keepalive(),
+                *_bounds(),
             ],
         )
         add_TerraloomServicer_to_server(Servicer(self.worlds, self.sessions), self._server)
@@ -177,4 +185,17 @@ def _keepalive() -> list[tuple[str, int]]:
         ("grpc.keepalive_timeout_ms", int(1000 * ANSWER_SECONDS)),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", milliseconds // 2),
+    ]
+
+
+def _bounds() -> list[tuple[str, int]]:
+    """Channel options: what one connection may take."""
+    return [
+        ("grpc.max_concurrent_streams", MOST_STREAMS),
+        ("grpc.max_metadata_size", METADATA_BYTES // 2),
+        ("grpc.absolute_max_metadata_size", METADATA_BYTES),
+        ("grpc.max_connection_idle_ms", int(1000 * IDLE_SECONDS)),
+        ("grpc.max_connection_age_ms", int(1000 * AGE_SECONDS)),
+        ("grpc.server_handshake_timeout_ms", int(1000 * HANDSHAKE_SECONDS)),
+        ("grpc.http2.max_ping_strikes", 2),
     ]

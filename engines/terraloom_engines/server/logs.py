@@ -36,7 +36,9 @@ class _Lines(logging.Formatter):
         if self._kind == "json":
             line = {"time": time, "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage(), **fields}
             return _TOKEN.sub("tl_***", json.dumps(line, default=str, ensure_ascii=False))
-        told = "".join(f" {name}={value!r}" if " " in str(value) else f" {name}={value}" for name, value in fields.items())
+        told = "".join(
+            f" {name}={value}" if re.fullmatch(r"[^\s=\"']+", str(value)) else f" {name}={value!r}" for name, value in fields.items()
+        )
         line_text = f"{time} {record.levelname:<7} {record.getMessage()}{told}"
         return _TOKEN.sub("tl_***", line_text.replace("\r", "\\r").replace("\n", "\\n"))
 

@@ -16,6 +16,7 @@ from terraloom_engines.content import ContentOptions, GridOptions
 from terraloom_engines.selection import Criteria, Priority, WorkClass
 from terraloom_engines.server import replies, requests
 from terraloom_engines.server.barrier import Barrier, region_tiles, within
+from terraloom_engines.server.bounds import check_bounds
 from terraloom_engines.server.callers import CALLER
 from terraloom_engines.server.checks import count_in_range, in_range
 from terraloom_engines.server.contents import ContentKey
@@ -54,6 +55,7 @@ class Servicer(TerraloomServicer):
         first = await anext(request_iterator, None)
         if first is None or first.WhichOneof("message") != "open":
             raise FailedPreconditionError("the first message of a stream must be `open`")
+        check_bounds(first)
         session = await self._open(first.open)
         reader = asyncio.create_task(self._read(session, request_iterator))
         try:
@@ -76,6 +78,7 @@ class Servicer(TerraloomServicer):
         """Applies what comes up; the stream ends with the first message that is wrong, and when the client sends no more."""
         try:
             async for message in messages:
+                check_bounds(message)
                 self._apply(session, message)
             session.end(_FinishedError("the client has finished"))
         except TerraloomError as error:

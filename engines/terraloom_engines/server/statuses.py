@@ -11,9 +11,11 @@ from typing import Any
 
 import grpc
 from google.protobuf import any_pb2
+from google.protobuf.message import Message
 from google.rpc import status_pb2
 
 from terraloom.errors import TerraloomError
+from terraloom_engines.server.bounds import check_bounds
 from terraloom_engines.server.replies import error_detail
 
 _log = logging.getLogger(__name__)
@@ -44,6 +46,8 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 def _answers_once(behaviour: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
     async def call(request: object, context: "grpc.aio.ServicerContext[Any, Any]") -> object:
         try:
+            if isinstance(request, Message):
+                check_bounds(request)
             return await behaviour(request, context)
         except Exception as error:
             await abort(context, error)
@@ -55,6 +59,8 @@ def _answers_once(behaviour: Callable[..., Awaitable[object]]) -> Callable[..., 
 def _answers_many(behaviour: Callable[..., AsyncGenerator[object, None]]) -> Callable[..., AsyncIterator[object]]:
     async def call(request: object, context: "grpc.aio.ServicerContext[Any, Any]") -> AsyncIterator[object]:
         try:
+            if isinstance(request, Message):  # a stream of them is checked as they come
+                check_bounds(request)
             async with aclosing(behaviour(request, context)) as answers:
                 async for answer in answers:
                     yield answer
