@@ -14,6 +14,7 @@ import heapq
 import itertools
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -147,6 +148,10 @@ class Scheduler(Generic[K, T]):
     def knows(self, key: K) -> bool:
         """Whether `key` is under way for anybody."""
         return key in self._jobs
+
+    def by_class(self) -> Counter[WorkClass]:
+        """Keys under way that somebody wants, by the class of whoever needs each most."""
+        return Counter(min(job.wanted_by.values()).work_class for job in self._jobs.values() if job.wanted_by)
 
     def subscribe(self, deliver: Callable[[K, T | TerraloomError], None]) -> Subscription[K, T]:
         """A new, empty set of wishes."""

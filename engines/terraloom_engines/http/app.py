@@ -59,7 +59,7 @@ class HttpServer:
         self._callers = server.callers
         self._drain = server.options.drain_seconds
         self._face = Face(server.worlds)
-        self._metrics = HttpMetrics(server.worlds, server.sessions, self._face.admission)
+        self._metrics = HttpMetrics(server.state.registry, self._face.admission)
         self.port = 0
         """The port it listens on, once it does."""
 

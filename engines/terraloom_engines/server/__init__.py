@@ -13,6 +13,7 @@ Read it in this order:
     requests    messages of the wire to values, checked
     replies     values to messages of the wire
     metrics     what is counted and timed
+    margins     how early or late tiles are
     contents    tiles as encoded messages: cached, stored, generated once for all
     worlds      opened when first asked for, sharing networks, memory and threads
     coverage    which held tiles to draw
@@ -21,6 +22,8 @@ Read it in this order:
     sampling    heights of many places
     barrier     wait until a region is there
     statuses    errors to gRPC statuses
+    state       what is true at the moment of asking
+    operations  the calls for whoever runs the server
     access      every call belongs to a caller
     servicer    the calls
     app         a server from start to drain

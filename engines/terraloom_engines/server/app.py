@@ -14,7 +14,9 @@ from grpc_health.v1.health import aio as health  # type: ignore[attr-defined]
 from grpc_reflection.v1alpha import reflection
 
 from terraloom.errors import UnauthenticatedError, UnavailableError
+from terraloom.v1 import operations_pb2
 from terraloom.v1 import terraloom_pb2 as pb
+from terraloom.v1.operations_pb2_grpc import add_OperationsServicer_to_server
 from terraloom.v1.terraloom_pb2_grpc import add_TerraloomServicer_to_server
 from terraloom_engines.runtimes.catalogue import AUTO
 from terraloom_engines.server.access import AccessInterceptor
@@ -22,8 +24,10 @@ from terraloom_engines.server.callers import Callers
 from terraloom_engines.server.certificates import Certificates, TlsFiles
 from terraloom_engines.server.checks import is_of_this_machine, require_cover
 from terraloom_engines.server.contents import Contents
+from terraloom_engines.server.operations import Operations
 from terraloom_engines.server.servicer import MESSAGE_BYTES, Servicer
 from terraloom_engines.server.sessions import Sessions
+from terraloom_engines.server.state import State
 from terraloom_engines.server.statuses import StatusInterceptor
 from terraloom_engines.server.worlds import Worlds
 from terraloom_engines.world import World
@@ -40,6 +44,7 @@ IDLE_SECONDS, AGE_SECONDS = 600.0, 3600.0
 again."""
 HANDSHAKE_SECONDS = 20.0
 SERVICE = pb.DESCRIPTOR.services_by_name["Terraloom"].full_name
+OPERATIONS = operations_pb2.DESCRIPTOR.services_by_name["Operations"].full_name
 
 _log = logging.getLogger(__name__)
 
@@ -112,9 +117,11 @@ class Server:
                 *_bounds(),
             ],
         )
+        self.state = State(self.worlds, self.sessions, self.callers, self.certificates)
         add_TerraloomServicer_to_server(Servicer(self.worlds, self.sessions), self._server)
+        add_OperationsServicer_to_server(Operations(self.state), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection([SERVICE, HEALTH_SERVICE, reflection.SERVICE_NAME], self._server)
+        reflection.enable_server_reflection([SERVICE, OPERATIONS, HEALTH_SERVICE, reflection.SERVICE_NAME], self._server)
         address = f"{self.options.netloc}:{self.options.port}"
         try:
             self.port = self._listen(address)

@@ -39,6 +39,8 @@ class Opening:
     classes: frozenset[WorkClass]
     have: dict[TileId, bytes] = field(repr=False)
     stats: bool = False
+    client: str = ""
+    """As it names itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ def opening(message: pb.OpenSessionRequest, world: World) -> Opening:
         carried,
         {tile_id(held.id, world): held.content_hash for held in message.have},
         message.stats,
+        message.client,
     )
 
 

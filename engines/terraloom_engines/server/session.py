@@ -21,6 +21,7 @@ from terraloom_engines.selection import Criteria, Priority, WorkClass
 from terraloom_engines.server import replies
 from terraloom_engines.server.contents import ContentKey, Contents, Found
 from terraloom_engines.server.credit import Credit, CreditWindow, Numbers
+from terraloom_engines.server.margins import Margins
 from terraloom_engines.server.plans import COLLISION, Plan, make_plan
 from terraloom_engines.server.rates import Allowance
 from terraloom_engines.server.requests import Opening
@@ -52,6 +53,8 @@ class Session:
         self.view_sequence = 0
         self.held = {tile: kept for tile, kept in opening.have.items() if kept == contents.content_hash(ContentKey(tile, self.options))}
         self.window = CreditWindow(opening.credit, numbers)
+        self.client = opening.client
+        self._opened_at = time.monotonic()
         self._allowance = allowance
         self._opening = opening
         self._stats = pb.Stats()
@@ -68,6 +71,7 @@ class Session:
         self._planned_at = 0.0
         self._plan: Plan | None = None
         self._asked: dict[TileId, int] = {}
+        self._margins = Margins()
         self._missing: dict[TileId, Priority] = {}
         self._ready: dict[TileId, Found] = {}
         self._retries = Retries()
@@ -230,6 +234,7 @@ class Session:
         self._stale = False
         self._plan = plan = make_plan(view, self.criteria, self.options, self._heights, self.classes)
         self._asked = {tile: self._asked.get(tile, self.view_sequence) for tile in plan.tiles}
+        self._margins.replan(plan.tiles)
         for tile in [tile for tile in self._ready if tile not in plan.tiles]:
             self._stats.tiles_wasted += self._ready.pop(tile).generated
         self._stats.tiles_cancelled += sum(1 for key in self._subscription.wanted if key.tile not in plan.tiles)
@@ -307,6 +312,7 @@ class Session:
         self._stats.tiles_sent += 1
         self._stats.bytes_sent += size
         self._allowance.spend(1, size)
+        self._margins.sent(tile, plan.tiles[tile].work_class)
         self._stats.tiles_from_store += not found.generated
         return pb.ServerEvent(tile=message)
 
@@ -337,6 +343,16 @@ class Session:
         for tile in removed:
             del self.held[tile]
         return pb.ServerEvent(remove=pb.Remove(tiles=replies.tile_ids(removed))) if removed else None
+
+    @property
+    def seconds(self) -> float:
+        """Since it was opened."""
+        return time.monotonic() - self._opened_at
+
+    @property
+    def lacking(self) -> int:
+        """Tiles that it wants, and neither sent nor has to send."""
+        return len(self._missing)
 
     @property
     def sent(self) -> pb.Stats:

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 
 from terraloom.errors import NotFoundError, ResourceExhaustedError, TerraloomError
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom_engines.server.callers import Caller
+from terraloom_engines.server.margins import observe_sending
 from terraloom_engines.server.requests import Opening
 from terraloom_engines.server.session import Session
 from terraloom_engines.server.worlds import ServedWorld
@@ -33,6 +35,15 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    @property
+    def all(self) -> list[Session]:
+        """Those that are open, the oldest first, and after each its part for collision."""
+        return [part for session in self._sessions.values() for part in (session, session.collision) if part is not None]
+
+    def caller_of(self, session: Session) -> str:
+        """The name of a session's token."""
+        return self._callers[session.name].name
 
     def of(self, caller: Caller, name: str) -> Session:
         """The caller's session of that name. Raises NotFoundError, for those of others too."""
@@ -95,7 +106,10 @@ class Sessions:
         with self._kept(session):
             async with aclosing(session.events()) as events:
                 async for event in events:
+                    turn = time.perf_counter()
                     yield event
+                    if event.HasField("tile"):
+                        observe_sending(event.tile.priority, time.perf_counter() - turn)
 
     def _wait(self, session: Session) -> None:
         gone = NotFoundError(f"session {session.name!r} was closed: nobody listened to it for {IDLE_SECONDS:g} s")

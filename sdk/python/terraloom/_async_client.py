@@ -18,6 +18,7 @@ from terraloom._tile import Tile, TileId, tile_from_message
 from terraloom._versions import client_name, missing_method, require_protocol
 from terraloom._view import AnyView
 from terraloom.errors import DeadlineExceededError, UnavailableError
+from terraloom.v1 import operations_pb2 as ops
 from terraloom.v1 import terraloom_pb2 as pb
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class AsyncClient:
         with encoded({"world": world, "seed": seed}):
             self._world = pb.WorldId(name=world, seed=seed)
         self._channel = self._connection.channel()
-        self._stub = self._connection.stub(self._channel)
+        self._stub, self._operations = self._connection.stub(self._channel), self._connection.operations(self._channel)
 
     async def __aenter__(self) -> Self:
         return self
@@ -86,6 +87,15 @@ class AsyncClient:
         """All worlds of the server, its default first."""
         answer = await self._answer("ListWorlds", self._stub.ListWorlds(pb.ListWorldsRequest(), timeout=timeout))
         return list(answer.worlds)
+
+    async def server_stats(self, sessions: int = 64, timeout: float | None = None) -> ops.ServerStats:
+        """The server's sessions (those opened last), queue, counters and latencies, for whoever runs it.
+
+        Raises `PermissionDeniedError` where tokens are asked for and this one is not an operator's.
+        """
+        with encoded(sessions):
+            request = ops.GetServerStatsRequest(max_sessions=sessions)
+        return await self._answer("GetServerStats", self._operations.GetServerStats(request, timeout=timeout))
 
     async def get_tile(self, z: int, x: int, y: int, content: ContentOptions = ContentOptions(), timeout: float | None = None) -> Tile:
         """One tile, generated if need be; raises `InvalidArgumentError` for an address outside the world."""

@@ -17,6 +17,7 @@ from terraloom._heights import HeightGrid, HeightTile
 from terraloom._options import ContentOptions, StreamOptions, Surface
 from terraloom._tile import Notice, Tile, TileId
 from terraloom._view import AnyView
+from terraloom.v1 import operations_pb2 as ops
 from terraloom.v1 import terraloom_pb2 as pb
 
 if TYPE_CHECKING:
@@ -176,6 +177,10 @@ class Client:
     def worlds(self, timeout: float | None = None) -> list[pb.WorldInfo]:
         """All worlds of the server, its default first."""
         return _run(self._client.worlds(timeout))
+
+    def server_stats(self, sessions: int = 64, timeout: float | None = None) -> ops.ServerStats:
+        """The server's sessions (those opened last), queue, counters and latencies, for whoever runs it. See `AsyncClient.server_stats`."""
+        return _run(self._client.server_stats(sessions, timeout))
 
     def get_tile(self, z: int, x: int, y: int, content: ContentOptions = ContentOptions(), timeout: float | None = None) -> Tile:
         """One tile, generated if need be; raises `InvalidArgumentError` for an address outside the world."""

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from terraloom.errors import InvalidArgumentError, NotFoundError
+from terraloom.v1.operations_pb2_grpc import OperationsStub
 from terraloom.v1.terraloom_pb2_grpc import TerraloomStub
 
 if TYPE_CHECKING:
+    from terraloom.v1.operations_pb2_grpc import OperationsAsyncStub  # exist for type checkers only
     from terraloom.v1.terraloom_pb2_grpc import TerraloomAsyncStub  # exists for type checkers only
 
 LARGEST_MESSAGE = 64 << 20
@@ -107,6 +109,10 @@ class Connection:
     def stub(self, channel: grpc.aio.Channel) -> "TerraloomAsyncStub":
         """The calls of the contract over `channel`, each with the token."""
         return TerraloomStub(channel if self.token is None else _Authorised(channel, self.token))  # type: ignore[arg-type]
+
+    def operations(self, channel: grpc.aio.Channel) -> "OperationsAsyncStub":
+        """The calls for whoever runs the server."""
+        return OperationsStub(channel if self.token is None else _Authorised(channel, self.token))  # type: ignore[arg-type]
 
 
 class _Authorised:
