@@ -71,6 +71,7 @@ class State(Collector):
             counters, by_class = scheduler.counters, scheduler.by_class()
             for work_class in WorkClass:
                 queue.add_metric([*name, work_class.name.lower()], by_class[work_class])
+            queue.add_metric([*name, "unwanted"], len(scheduler) - sum(by_class.values()))
             for outcome in OUTCOMES:
                 tiles.add_metric([*name, outcome], getattr(counters, outcome))
             busy.add_metric([*name, "wasted"], counters.wasted_seconds)

@@ -100,6 +100,8 @@ class Worlds:
     def refused(self) -> tuple[Refusal, ...]:
         """The runtimes that were tried before the one that generates, and why they do not."""
         return self._networks.refused
+
+    @property
     def cache_bytes(self) -> int:
         """Encoded tiles in memory."""
         return self._memory.size
