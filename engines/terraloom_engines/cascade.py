@@ -4,10 +4,13 @@ The field of a tile (its 256 pixels and a halo) is computed from its parent tile
 networks on each side and a halo of `2 h` pixels, the parent's halo always reaches far enough: the window that a child needs lies
 inside the parent's field, whichever quadrant the child is. So a cold tile at depth n costs n steps and no neighbours, and two
 neighbours agree on the pixels they share because every stage is a pure function of global pixel position.
+
+Most of a tile's window is halo. So siblings that are wanted together are made together, in one window that is the parent's whole field:
+four for 2.5 times the pixels of one.
 """
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,23 +42,42 @@ def never() -> bool:
     return False
 
 
-def window_sides(lifting: StageSpec, imagery: StageSpec) -> dict[str, int]:
-    """Parent pixels along the side of each network's window: the one size that it is ever run with."""
-    side = TILE_SIZE // 2 + 4 * (lifting.halo + imagery.halo)
+def nobody(_: TileId) -> bool:
+    """Nobody wants any other tile."""
+    return False
+
+
+class Stages(NamedTuple):
+    """The two stages of a step, loaded for windows of one size."""
+
+    lifting: LiftingStage
+    imagery: ImageryStage
+
+
+ONE, SIBLINGS = 1, 2
+"""Tiles along the side of what a step makes: one child, or all four."""
+WORTH_JOINING = 3
+"""Siblings wanted from which on all four are made together."""
+
+
+def window_sides(lifting: StageSpec, imagery: StageSpec, across: int = ONE) -> dict[str, int]:
+    """Parent pixels along the side of each network's window, for `across` tiles along the side of what it makes."""
+    side = across * TILE_SIZE // 2 + 4 * (lifting.halo + imagery.halo)
     return {"geometry": side, "imagery": side - 2 * lifting.halo}
 
 
 class Cascade:
     """Fields of any tile at or below the base, one refine step per level."""
 
-    def __init__(self, base: Base, lifting: LiftingStage, imagery: ImageryStage, cache: FieldCache) -> None:
-        self._base, self._lifting, self._imagery, self._cache = base, lifting, imagery, cache
-        loss = lifting.spec.halo + imagery.spec.halo
-        self._side = window_sides(lifting.spec, imagery.spec)["geometry"]
-        self._loss, self.halo = loss, 2 * loss
+    def __init__(self, base: Base, stages: Mapping[int, Stages], cache: FieldCache) -> None:
+        """`stages` by the tiles along the side of what they make; without `SIBLINGS` every tile is made alone."""
+        self._base, self._stages, self._cache = base, stages, cache
+        lifting, imagery = stages[ONE]
+        self._loss = lifting.spec.halo + imagery.spec.halo
+        self.halo = 2 * self._loss
 
-    def field(self, tile: TileId, cancelled: Callable[[], bool] = never) -> Field:
-        """The field of a tile, with a halo of `self.halo` pixels.
+    def field(self, tile: TileId, cancelled: Callable[[], bool] = never, wanted: Callable[[TileId], bool] = nobody) -> Field:
+        """The field of a tile, with a halo of `self.halo` pixels; those of its siblings that are `wanted` too may be made along with it.
 
         Raises CancelledError when `cancelled()` turns true between two levels.
         """
@@ -71,30 +93,52 @@ class Cascade:
         for child in reversed(missing):
             if cancelled():
                 raise CancelledError(f"generation of tile {missing[0]} was cancelled at level {field.tile.z}")
-            field = self._refine(field, child)
-            self._cache.put(field)
+            made = self._refine(field, self._together(child, wanted))
+            for each in made:
+                self._cache.put(each)
+            field = next(each for each in made if each.tile == child)
         return field
 
-    def _refine(self, parent: Field, child: TileId) -> Field:
-        """One step down: geometry first, then imagery that knows it, over the child's pixels and halo."""
-        left, top = (child.x & 1) * TILE_SIZE // 2, (child.y & 1) * TILE_SIZE // 2
-        side = self._side
+    def _together(self, child: TileId, wanted: Callable[[TileId], bool]) -> Sequence[TileId]:
+        """What to make in one step: a tile alone, or with its siblings."""
+        if SIBLINGS not in self._stages:
+            return (child,)
+        due = [tile for tile in child.parent.children if tile == child or (wanted(tile) and self._cache.get(tile) is None)]
+        return child.parent.children if len(due) >= WORTH_JOINING else (child,)
+
+    def _refine(self, parent: Field, children: Sequence[TileId]) -> list[Field]:
+        """One step down: a child or all four, in windows of the one size that there is for each."""
+        if len(children) == 1:
+            (child,) = children
+            corner = (child.x & 1) * TILE_SIZE // 2, (child.y & 1) * TILE_SIZE // 2
+            return [Field(child, self.halo, self._rasters(parent, self._stages[ONE], ONE, corner))]
+        rasters, fields, side = self._rasters(parent, self._stages[SIBLINGS], SIBLINGS, (0, 0)), [], TILE_SIZE + 2 * self.halo
+        for child in children:
+            left, top = (child.x & 1) * TILE_SIZE, (child.y & 1) * TILE_SIZE
+            fields.append(Field(child, self.halo, np.ascontiguousarray(rasters[:, top : top + side, left : left + side])))
+        return fields
+
+    def _rasters(self, parent: Field, stages: Stages, across: int, corner: tuple[int, int]) -> NDArray[np.int32]:
+        """Geometry first, then imagery that knows it, below the window at `corner` (left, top) of the parent's field, with the halo."""
+        lifting, colouring = stages
+        left, top = corner
+        side = window_sides(lifting.spec, colouring.spec, across)["geometry"]
         column = parent.tile.x * TILE_SIZE - self.halo + left
         row = parent.tile.y * TILE_SIZE - self.halo + top
         window = Window(parent.tile.z, column, row, side, parent.tile.kind)
         elevation, relief, land, *bands, texture, water = np.ascontiguousarray(parent.data[:, top : top + side, left : left + side])
-        geometry = self._lifting.refine(window, elevation, relief, Waters(land, water, self._mask(window)), None)
-        outer = slice(self._lifting.spec.halo, side - self._lifting.spec.halo)
-        colours = self._imagery.refine(
-            window.inner(self._lifting.spec.halo), np.stack(bands)[:, outer, outer], texture[outer, outer], land[outer, outer],
+        geometry = lifting.refine(window, elevation, relief, Waters(land, water, self._mask(window)), None)
+        outer = slice(lifting.spec.halo, side - lifting.spec.halo)
+        colours = colouring.refine(
+            window.inner(lifting.spec.halo), np.stack(bands)[:, outer, outer], texture[outer, outer], land[outer, outer],
             (elevation[outer, outer], relief[outer, outer]), geometry,
         )  # fmt: skip
-        cut = self._imagery.spec.halo
+        cut = colouring.spec.halo
         inner = slice(cut, geometry.elevation.shape[-1] - cut)
         rasters = [getattr(geometry, name)[:, inner, inner] for name in ("elevation", "relief", "land")]
         rasters += [colours.colour[:, band] for band in range(3)] + [colours.texture]
         rasters += [np.broadcast_to(water[self._loss : -self._loss, self._loss : -self._loss], colours.texture.shape)]
-        return Field(child, self.halo, np.stack([interleave(raster) for raster in rasters]))
+        return np.stack([interleave(raster) for raster in rasters])
 
     def _mask(self, window: Window) -> NDArray[np.int32] | None:
         """The children's land fraction (4, side, side), where the base has a mask for their level."""
