@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import quantiles
+from terraloom_engines.cascade import nobody
 from terraloom_engines.self_test import probe
 from terraloom_engines.tiling import TILE_SIZE, TileId, tile_from_lonlat
 from terraloom_engines.world import World, open_world
@@ -46,13 +47,19 @@ def area(level: int = 13, side: int = 8) -> dict[str, Any]:
     world = open_world("earth")
     corner = tile_from_lonlat(level, *PLACES[0])
     x, y = corner.x // side * side, corner.y // side * side
-    world.field(TileId(level, x, y).ancestor(level - side.bit_length() + 1))
-    start = time.perf_counter()
-    for dy in range(side):
-        for dx in range(side):
-            world.field(TileId(level, x + dx, y + dy))
-    seconds = time.perf_counter() - start
-    return {"tiles": side * side, "us_per_pixel": round(seconds / (side * TILE_SIZE) ** 2 * 1e6, 3)}
+    top = TileId(level, x, y).ancestor(level - side.bit_length() + 1)
+    out: dict[str, Any] = {"tiles": side * side}
+    for name, wanted in (("siblings_together", lambda tile: tile.z > top.z and tile.ancestor(top.z) == top), ("one_by_one", nobody)):
+        world.forget()
+        world.field(top.children[0].children[0], wanted=wanted)  # loads what makes siblings
+        world.forget()
+        world.field(top)
+        start = time.perf_counter()
+        for dy in range(side):
+            for dx in range(side):
+                world.field(TileId(level, x + dx, y + dy), wanted=wanted)
+        out[f"us_per_pixel_{name}"] = round((time.perf_counter() - start) / (side * TILE_SIZE) ** 2 * 1e6, 3)
+    return out
 
 
 def profile(repeats: int = 12) -> dict[str, Any]:

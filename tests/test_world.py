@@ -70,6 +70,18 @@ def test_a_tile_is_the_same_from_a_store_and_after_the_store_was_wiped(reference
     assert {tile: digest(reopened.field(tile)) for tile in SAMPLE} == reference
 
 
+def test_siblings_that_are_wanted_together_are_made_together_and_are_those_made_alone(world: World) -> None:
+    tile, fresh = tile_from_lonlat(7, *PLACES["Fiji"]), open_world("earth")
+    fresh.field(tile, wanted=lambda _: True)
+    for sibling in tile.parent.children:
+        made_already = fresh.field(sibling, cancelled=lambda: True)  # whatever is still to be made is cancelled
+        assert digest(made_already) == digest(world.field(sibling))
+    fewer = open_world("earth")
+    fewer.field(tile, wanted=lambda other: other == tile.parent.children[0])
+    with pytest.raises(CancelledError):
+        fewer.field(tile.parent.children[2], cancelled=lambda: True)
+
+
 def test_another_seed_gives_another_world_with_the_same_base(world: World) -> None:
     other = open_world("earth", seed=7)
     assert other.identity != world.identity

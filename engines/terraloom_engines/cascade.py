@@ -9,7 +9,7 @@ Most of a tile's window is halo. So siblings that are wanted together are made t
 four for 2.5 times the pixels of one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -54,14 +54,17 @@ class Stages(NamedTuple):
     imagery: ImageryStage
 
 
-ONE, SIBLINGS = 1, 2
-"""Tiles along the side of what a step makes: one child, or all four."""
+def alone() -> Stages | None:
+    """There are no stages for siblings: every tile is made alone."""
+    return None
+
+
 WORTH_JOINING = 3
 """Siblings wanted from which on all four are made together."""
 
 
-def window_sides(lifting: StageSpec, imagery: StageSpec, across: int = ONE) -> dict[str, int]:
-    """Parent pixels along the side of each network's window, for `across` tiles along the side of what it makes."""
+def window_sides(lifting: StageSpec, imagery: StageSpec, across: int = 1) -> dict[str, int]:
+    """Parent pixels along the side of each network's window, for `across` tiles along the side of what it makes: 1, or 2 for siblings."""
     side = across * TILE_SIZE // 2 + 4 * (lifting.halo + imagery.halo)
     return {"geometry": side, "imagery": side - 2 * lifting.halo}
 
@@ -69,11 +72,10 @@ def window_sides(lifting: StageSpec, imagery: StageSpec, across: int = ONE) -> d
 class Cascade:
     """Fields of any tile at or below the base, one refine step per level."""
 
-    def __init__(self, base: Base, stages: Mapping[int, Stages], cache: FieldCache) -> None:
-        """`stages` by the tiles along the side of what they make; without `SIBLINGS` every tile is made alone."""
-        self._base, self._stages, self._cache = base, stages, cache
-        lifting, imagery = stages[ONE]
-        self._loss = lifting.spec.halo + imagery.spec.halo
+    def __init__(self, base: Base, stages: Stages, cache: FieldCache, joined: Callable[[], Stages | None] = alone) -> None:
+        """`joined` gives the stages for four siblings at once; it is asked when they are first wanted."""
+        self._base, self._stages, self._joined, self._cache = base, stages, joined, cache
+        self._loss = stages.lifting.spec.halo + stages.imagery.spec.halo
         self.halo = 2 * self._loss
 
     def field(self, tile: TileId, cancelled: Callable[[], bool] = never, wanted: Callable[[TileId], bool] = nobody) -> Field:
@@ -93,29 +95,26 @@ class Cascade:
         for child in reversed(missing):
             if cancelled():
                 raise CancelledError(f"generation of tile {missing[0]} was cancelled at level {field.tile.z}")
-            made = self._refine(field, self._together(child, wanted))
+            made = self._refine(field, child, self._together(child, wanted))
             for each in made:
                 self._cache.put(each)
             field = next(each for each in made if each.tile == child)
         return field
 
-    def _together(self, child: TileId, wanted: Callable[[TileId], bool]) -> Sequence[TileId]:
-        """What to make in one step: a tile alone, or with its siblings."""
-        if SIBLINGS not in self._stages:
-            return (child,)
+    def _together(self, child: TileId, wanted: Callable[[TileId], bool]) -> Stages | None:
+        """The stages to make a tile and its siblings with, where enough of them are wanted."""
         due = [tile for tile in child.parent.children if tile == child or (wanted(tile) and self._cache.get(tile) is None)]
-        return child.parent.children if len(due) >= WORTH_JOINING else (child,)
+        return self._joined() if len(due) >= WORTH_JOINING else None
 
-    def _refine(self, parent: Field, children: Sequence[TileId]) -> list[Field]:
-        """One step down: a child or all four, in windows of the one size that there is for each."""
-        if len(children) == 1:
-            (child,) = children
+    def _refine(self, parent: Field, child: TileId, joined: Stages | None) -> list[Field]:
+        """One step down, in windows of the one size that there is for a child, or for it and its siblings."""
+        if joined is None:
             corner = (child.x & 1) * TILE_SIZE // 2, (child.y & 1) * TILE_SIZE // 2
-            return [Field(child, self.halo, self._rasters(parent, self._stages[ONE], ONE, corner))]
-        rasters, fields, side = self._rasters(parent, self._stages[SIBLINGS], SIBLINGS, (0, 0)), [], TILE_SIZE + 2 * self.halo
-        for child in children:
-            left, top = (child.x & 1) * TILE_SIZE, (child.y & 1) * TILE_SIZE
-            fields.append(Field(child, self.halo, np.ascontiguousarray(rasters[:, top : top + side, left : left + side])))
+            return [Field(child, self.halo, self._rasters(parent, self._stages, 1, corner))]
+        rasters, fields, side = self._rasters(parent, joined, 2, (0, 0)), [], TILE_SIZE + 2 * self.halo
+        for tile in parent.tile.children:
+            left, top = (tile.x & 1) * TILE_SIZE, (tile.y & 1) * TILE_SIZE
+            fields.append(Field(tile, self.halo, np.ascontiguousarray(rasters[:, top : top + side, left : left + side])))
         return fields
 
     def _rasters(self, parent: Field, stages: Stages, across: int, corner: tuple[int, int]) -> NDArray[np.int32]:

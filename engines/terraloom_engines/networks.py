@@ -1,16 +1,21 @@
 """The networks of a bundle on one runtime: loaded once, proven once, shared by all worlds of a process."""
 
+import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from terraloom.errors import InternalError, InvalidArgumentError, TerraloomError
 from terraloom_engines.bundle import Bundle
 from terraloom_engines.cascade import window_sides
-from terraloom_engines.runtimes import Runtime
+from terraloom_engines.runtimes import Graph, Runtime
 from terraloom_engines.runtimes.catalogue import AUTO, RUNTIMES, Choice, open_runtime, parse
 from terraloom_engines.runtimes.onnx_cpu import OnnxCpuRuntime
-from terraloom_engines.self_test import SMALL, TOLERANCE, prove
+from terraloom_engines.self_test import SMALL, TOLERANCE, prove, sizes_agree
 from terraloom_engines.stages import StageSpec
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,29 @@ class Networks:
         self.runtime_identity = runtime.identity
         for network in self.specs:
             self._prove(bundle, network)
+        self._load_joined: Callable[[], dict[str, Graph] | None] | None = partial(self._loaded_joined, bundle, runtime)
+        self._joined: dict[str, Graph] | None = None
+
+    def joined(self) -> dict[str, Graph] | None:
+        """The graphs for windows of four siblings, loaded and proven when first asked for; None where they would not give the same bits.
+
+        Call it with `lock` held.
+        """
+        if self._load_joined is not None:
+            self._joined, self._load_joined = self._load_joined(), None
+        return self._joined
+
+    def _loaded_joined(self, bundle: Bundle, runtime: Runtime) -> dict[str, Graph] | None:
+        sides = window_sides(self.specs["geometry"], self.specs["imagery"], across=2)
+        try:
+            graphs = {network: runtime.load(bundle.model(network), sides[network]) for network in self.specs}
+            for network, graph in graphs.items():
+                if not sizes_agree(self.graphs[network], graph, self.specs[network], network, self.sides[network], sides[network]):
+                    raise InternalError(f"larger windows give other results ({network})")
+        except Exception as error:  # whatever a driver throws: tiles are made one by one, as they can be everywhere
+            _log.warning("siblings are generated one by one on %s: %s", self.runtime_identity, error)
+            return None
+        return graphs
 
     def _prove(self, bundle: Bundle, network: str) -> None:
         reference = OnnxCpuRuntime(1).load(bundle.model(network), SMALL)

@@ -69,6 +69,13 @@ def prove(graph: Graph, reference: Graph, spec: StageSpec, network: str, side: i
     return Proof(seamless, _departure(first, reference.run(_part(whole, offset, SMALL)), offset))
 
 
+def sizes_agree(small: Graph, large: Graph, spec: StageSpec, network: str, side: int, larger: int) -> bool:
+    """Whether graphs loaded for windows of `side` and of `larger` pixels give bit-equal results where both have them."""
+    whole = probe(network, spec, larger)
+    inner, outer = small.run(_part(whole, SHIFT, side)), large.run(_part(whole, 0, larger))
+    return bool(np.array_equal(inner, outer[..., SHIFT : SHIFT + inner.shape[-2], SHIFT : SHIFT + inner.shape[-1]]))
+
+
 def _departure(made: Array, wanted: Array, offset: int) -> float:
     inner = slice(offset, offset + wanted.shape[-1])
     with np.errstate(all="ignore"):

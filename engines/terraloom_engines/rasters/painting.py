@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from terraloom_engines.bundle.earth import EarthBase
 from terraloom_engines.bundle.raster import LAYERS, RasterTiles
-from terraloom_engines.cascade import Cascade
+from terraloom_engines.cascade import Cascade, Stages
 from terraloom_engines.field import CHANNELS, Field
 from terraloom_engines.imagery import ImageryStage
 from terraloom_engines.lifting import Geometry, LiftingStage, Waters
@@ -79,7 +79,7 @@ def paint(
     lifting = GivenGround(networks.graphs["geometry"], networks.specs["geometry"], seed)
     lifting.tiles = tiles
     imagery = ImageryStage(networks.graphs["imagery"], networks.specs["imagery"], seed)
-    cascade = Cascade(GroundBase(base, tiles), lifting, imagery, FieldStore("painting", FieldMemory(), None))
+    cascade = Cascade(GroundBase(base, tiles), Stages(lifting, imagery), FieldStore("painting", FieldMemory(), None))
     values = on_disk(folder / "painted.npy", np.float32, (3, *placement.shape))
     spread = on_disk(folder / "painted-spread.npy", np.int16, placement.shape)
     wanted = placement.tiles()

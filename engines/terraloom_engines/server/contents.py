@@ -89,7 +89,7 @@ class Contents:
 
     def _generate(self, key: ContentKey, cancelled: Callable[[], bool]) -> Found:
         with GENERATION.time():
-            self.world.field(key.tile, cancelled)
+            self.world.field(key.tile, cancelled, lambda tile: self.scheduler.knows(ContentKey(tile, key.options)))
         with ENCODING.labels(type(key.options).__name__.removesuffix("Options").lower()).time():
             content = build_content(self.world, key.tile, key.options, cancelled)
         CONTENTS.labels("generated").inc()
