@@ -23,9 +23,10 @@ from terraloom_engines.render.oblique import Weather, oblique_picture
 from terraloom_engines.render.overhead import Frame, mosaic, picture
 from terraloom_engines.render.places import PLACES, parse_place
 from terraloom_engines.render.received import SEGMENTS, TileSurface, read_surface
+from terraloom_engines.selection import plane_reach
 from terraloom_engines.shading import Sun, hillshade, sunlit
 from terraloom_engines.texture import SEA_COLOUR, encode_texture, surface_colour
-from terraloom_engines.tiling import TileId, tile_from_lonlat
+from terraloom_engines.tiling import TileId, WorldKind, tile_from_lonlat, tile_from_place
 
 TILE = TileId(12, 2135, 1457)
 SMALL = Lens(width=160, height=90)
@@ -46,10 +47,12 @@ def flat(tile: TileId, height: float, colour: tuple[int, int, int]) -> TileSurfa
     return TileSurface(tile, np.full((side, side), height, np.float32), np.full((256, 256, 3), colour, np.uint8))
 
 
-def pyramid(longitude: float, latitude: float, height: float, colour: tuple[int, int, int]) -> Iterator[TileSurface]:
+def pyramid(
+    east: float, north: float, height: float, colour: tuple[int, int, int], kind: WorldKind = WorldKind.PLANET
+) -> Iterator[TileSurface]:
     """Flat ground round a place: all levels down to 12, a block of 3 x 3 tiles each."""
-    for level in range(13):
-        middle = tile_from_lonlat(level, longitude, latitude)
+    for level in range(kind.min_level, 13):
+        middle = tile_from_place(kind, level, east, north)
         around = {middle.neighbour(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)}
         yield from (flat(tile, height, colour) for tile in around if tile)
 
@@ -110,7 +113,7 @@ def test_windows_hold_the_tiles_where_they_belong_and_interpolate_elsewhere() ->
     longitude, latitude = 7.66, 45.98
     coarse, fine = tile_from_lonlat(8, longitude, latitude), tile_from_lonlat(9, longitude, latitude)
     surfaces = [read_surface(received(coarse)), read_surface(received(fine))]
-    *_, last = windows(surfaces, longitude, latitude)
+    *_, last = windows(surfaces, (longitude, latitude))
     top, left = fine.y * 256 - last.row, fine.x * 256 - last.column
     assert last.level == 9 and last.colour.shape == (WINDOW, WINDOW, 3)
     assert np.array_equal(last.colour[top : top + 256, left : left + 256], surfaces[1].colour)
@@ -132,12 +135,30 @@ def test_the_horizon_is_where_the_curve_of_the_earth_puts_it() -> None:
     assert abs(steepest - row) < 3
 
 
-def test_a_mountain_ahead_stands_above_the_horizon_and_one_behind_does_not() -> None:
-    ground = list(pyramid(7.66, 45.98, 1.0, (120, 120, 120)))
-    tower = flat(tile_from_lonlat(12, 7.66, 46.06), 6000.0, (200, 30, 30))
+@pytest.mark.parametrize(
+    ("place", "height"), [((700_000.0, -300_000.0), 100.0), ((-(2.0**40), 2.0**40), 10_000.0), ((700_000.0, -300_000.0), 600_000.0)]
+)
+def test_a_plane_is_flat_as_far_as_one_sees(place: tuple[float, float], height: float) -> None:
+    ground = list(pyramid(*place, 1.0, (90, 90, 90), WorldKind.PLANE))
+    clear = Weather(Sun(azimuth=250.0, altitude=28.0), Air(visibility=1e9))
+    eye = Eye(*place, height, 140.0, 0.0, WorldKind.PLANE)
+    view = np.asarray(oblique_picture(ground, eye, SMALL, clear)).astype(int)
+    edge = math.atan(height / plane_reach(height))
+    row = SMALL.height / 2 * (1 + math.tan(edge) / math.tan(math.radians(SMALL.vertical_field_of_view / 2)))
+    brightness = view.sum(axis=2).mean(axis=1)
+    assert np.ptp(view[: int(row) - 2].sum(axis=2), axis=1).max() < 150, "the sky is even along the horizon"
+    assert abs(int(np.abs(np.diff(brightness)).argmax()) - row) < 3 or height < 1000.0, "near the ground all is lost in the air first"
+
+
+@pytest.mark.parametrize("kind", WorldKind)
+def test_a_mountain_ahead_stands_above_the_horizon_and_one_behind_does_not(kind: WorldKind) -> None:
+    plane = kind is WorldKind.PLANE
+    (east, north), far = ((-(2.0**40) + 1000.0, 2.0**40 + 500.0), 9000.0) if plane else ((7.66, 45.98), 0.08)
+    ground = list(pyramid(east, north, 1.0, (120, 120, 120), kind))
+    tower = flat(tile_from_place(kind, 12, east, north + far), 6000.0, (200, 30, 30))
     lens = Lens(320, 180)
     for heading, stands in ((0.0, True), (180.0, False)):
-        view = np.asarray(oblique_picture([*ground, tower], Eye(7.66, 45.98, 4000.0, heading, 0.0), lens)).astype(int)
+        view = np.asarray(oblique_picture([*ground, tower], Eye(east, north, 4000.0, heading, 0.0, kind), lens)).astype(int)
         red = view[: lens.height // 2, :, 0] - view[: lens.height // 2, :, 2] > 20
         assert (red.sum() > 1000) == stands
 

@@ -145,6 +145,13 @@ class _Trajectory:
         return None
 
 
+def plane_reach(height: float) -> float:
+    """Metres along a plane that are in sight from a height: as far as to the horizon that Earth would have there, within bounds."""
+    above = max(height, 0.0)
+    horizon = math.sqrt(above * (2 * RADIUS + above))
+    return min(max(horizon, plane_side(PLANE_ROOT_LEVEL) / 2), plane_side(WorldKind.PLANE.min_level) / 2)
+
+
 def _roots(view: ViewState, criteria: Criteria) -> list[TileId]:
     """The tiles that the walk starts from: a planet's one; of a plane, those within the distance to the horizon that Earth would have.
 
@@ -152,8 +159,7 @@ def _roots(view: ViewState, criteria: Criteria) -> list[TileId]:
     """
     if view.kind is WorldKind.PLANET:
         return [TileId(0, 0, 0)]
-    height, coarsest = max(view.height, 0.0), view.kind.min_level
-    reach = min(math.sqrt(height * (2 * RADIUS + height)), plane_side(coarsest) / 2)
+    reach, coarsest = plane_reach(view.height), view.kind.min_level
     if isinstance(criteria.by, Radius):
         reach = max(reach, criteria.by.radius)
     level = max(min(PLANE_ROOT_LEVEL, criteria.max_level), coarsest)

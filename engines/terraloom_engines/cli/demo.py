@@ -128,14 +128,15 @@ def chart(album: Album) -> "Image.Image":
 
 
 def view_picture(snapshot: Snapshot) -> "Image.Image":
-    """The oblique view of a snapshot over a planet."""
-    from terraloom import Camera, View
+    """The oblique view of a snapshot."""
+    from terraloom import Camera, PlaneView
     from terraloom_engines.render.camera import Eye
     from terraloom_engines.render.oblique import oblique_picture
+    from terraloom_engines.tiling import WorldKind
 
     view, camera = snapshot.view, snapshot.view.camera or Camera()
-    assert isinstance(view, View), "perspective pictures are of planets"
-    return oblique_picture(snapshot.surfaces, Eye(view.longitude, view.latitude, view.height, camera.heading, camera.pitch))
+    kind, height = (WorldKind.PLANE, view.z) if isinstance(view, PlaneView) else (WorldKind.PLANET, view.height)
+    return oblique_picture(snapshot.surfaces, Eye(*place_of(view), height, camera.heading, camera.pitch, kind))
 
 
 def command(
@@ -151,7 +152,6 @@ def command(
     from terraloom import connect
     from terraloom.testing import run_server
     from terraloom_engines.cli.output import writing
-    from terraloom_engines.tiling import WorldKind
     from terraloom_engines.world import world_kind
 
     console, album, kind = Console(stderr=as_json), Album(VIEWS_AT), world_kind(world)
@@ -160,15 +160,14 @@ def command(
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         flying = bar.add_task(f"flying over {world}", total=None, state="")
-        drawing = bar.add_task("drawing pictures", total=1 + (len(VIEWS_AT) if kind is WorldKind.PLANET else 0), state="")
+        drawing = bar.add_task("drawing pictures", total=1 + len(VIEWS_AT), state="")
         with run_server("--world", world, "--seed", str(seed)) as address, connect(address) as client:
             client.wait_ready()
             path = demo_path(client, kind)
             bar.update(flying, total=path.duration)
             figures = fly_for(album, client, path, lambda seconds, tiles: bar.update(flying, completed=seconds, state=f"{tiles} tiles"))
         pictures = {"path.png": partial(chart, album)}
-        if kind is WorldKind.PLANET:
-            pictures |= {f"view-{number}.png": partial(view_picture, shot) for number, shot in enumerate(album.snapshots, start=1)}
+        pictures |= {f"view-{number}.png": partial(view_picture, shot) for number, shot in enumerate(album.snapshots, start=1)}
         for name, draw in pictures.items():
             bar.update(drawing, state=name)
             with writing(output / name) as file:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from terraloom.errors import InvalidArgumentError, UnimplementedError
+from terraloom.errors import InvalidArgumentError
 from terraloom_engines.cli.output import AsJson, RuntimeOption, print_json, writing
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ def _surfaces(scene: "Scene", eye: "Eye", lens: "Lens") -> "list[TileSurface]":
 
 
 def command(
-    where: Annotated[str, typer.Argument(help="where the eye is: a name, or LONGITUDE,LATITUDE (after `--` when it starts with a minus)")],
+    where: Annotated[
+        str, typer.Argument(help="a name, LONGITUDE,LATITUDE or, on a plane, X,Y in metres (after `--` when it starts with a minus)")
+    ],
     height: Annotated[float | None, typer.Option(help="metres above mean sea level; default: 500 above the ground")] = None,
     above_ground: Annotated[float | None, typer.Option(help="metres above the ground instead")] = None,
     heading: Annotated[float, typer.Option(help="degrees clockwise from north")] = 0.0,
@@ -70,34 +72,32 @@ def command(
     from terraloom_engines.render.atmosphere import Air
     from terraloom_engines.render.camera import Eye, Lens
     from terraloom_engines.render.oblique import Weather, oblique_picture
-    from terraloom_engines.render.places import parse_place
+    from terraloom_engines.render.places import parse_spot
     from terraloom_engines.render.scene import Scene, ground_height
     from terraloom_engines.shading import Sun
     from terraloom_engines.store import open_store
-    from terraloom_engines.tiling import WorldKind
     from terraloom_engines.world import open_world, world_kind
 
-    if world_kind(world) is not WorldKind.PLANET:
-        raise UnimplementedError(f"world {world!r} is a plane; perspective pictures are of planets only")
     check(pitch=pitch, fov=fov, sun_elevation=sun_elevation, visibility=visibility, detail=detail)
     check(height=height or 0.0)
     if height is not None and above_ground is not None:
         raise InvalidArgumentError("--height and --above-ground are two ways to say one thing: give one of them")
     if not (math.isfinite(heading) and math.isfinite(sun_azimuth)):
         raise InvalidArgumentError("--heading and --sun-azimuth are finite numbers of degrees")
-    place, lens = parse_place(where), Lens(*parse_size(size), fov)
+    spot, lens = parse_spot(where, world_kind(world)), Lens(*parse_size(size), fov)
     opened = open_world(world, seed, store=open_store(store), runtime=runtime)
     if height is None:
-        height = ground_height(opened.field, place.longitude, place.latitude) + (500.0 if above_ground is None else above_ground)
+        height = ground_height(opened.field, spot.kind, spot.east, spot.north) + (500.0 if above_ground is None else above_ground)
         check(height=height)
-    eye, file = Eye(place.longitude, place.latitude, height, heading % 360.0, pitch), output or Path(f"{place.name}-view.png")
+    eye = Eye(spot.east, spot.north, height, heading % 360.0, pitch, spot.kind)
+    file = output or Path(f"{spot.name}-view.png")
     surfaces = _surfaces(Scene(opened.field, detail), eye, lens)
     weather = Weather(Sun(sun_azimuth % 360.0, sun_elevation), Air(1000.0 * visibility))
     with writing(file):
         oblique_picture(surfaces, eye, lens, weather).save(file)
     if as_json:
-        names = ("longitude", "latitude", "height", "heading", "pitch")
-        print_json({"file": file, "tiles": len(surfaces)} | {name: getattr(eye, name) for name in names})
+        names = ("height", "heading", "pitch")
+        print_json({"file": file, "tiles": len(surfaces), **spot.coordinates()} | {name: getattr(eye, name) for name in names})
     else:
-        place_text = f"{place.longitude:g} E {place.latitude:g} N, {height:,.0f} m above mean sea level"
-        print(f"{file}: from {place_text}, heading {eye.heading:g}, pitch {pitch:g} degrees, {len(surfaces)} tiles")
+        place = f"{spot}, {height:,.0f} m above mean sea level"
+        print(f"{file}: from {place}, heading {eye.heading:g}, pitch {pitch:g} degrees, {len(surfaces)} tiles")

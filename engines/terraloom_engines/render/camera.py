@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from terraloom_engines.tiling import WorldKind
+
 __all__ = ["HD", "SAMPLES", "Eye", "Lens", "Rays"]
 
 Array = NDArray[np.float32]
@@ -16,13 +18,15 @@ SAMPLES = 2
 
 @dataclass(frozen=True, slots=True)
 class Eye:
-    """Where the picture is taken: degrees, metres above mean sea level; heading clockwise from north and pitch up, in degrees."""
+    """Where the picture is taken: longitude and latitude in degrees, or x and y in metres on a plane; metres above mean sea level; heading
+    clockwise from north and pitch up, in degrees."""
 
-    longitude: float
-    latitude: float
+    east: float
+    north: float
     height: float
     heading: float
     pitch: float
+    kind: WorldKind = WorldKind.PLANET
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from terraloom_engines.render.received import TileSurface
 from terraloom_engines.texture import SEA_COLOUR
-from terraloom_engines.tiling import TILE_SIZE, pixel_from_lonlat
+from terraloom_engines.tiling import TILE_SIZE, WorldKind, pixel_from_place
 
 __all__ = ["WINDOW", "Window", "windows"]
 
@@ -49,9 +49,13 @@ class Window:
 
 
 def windows(
-    surfaces: Iterable[TileSurface], longitude: float, latitude: float, ahead: tuple[float, float] = (0.0, 0.0), side: int = WINDOW
+    surfaces: Iterable[TileSurface],
+    place: tuple[float, float],
+    ahead: tuple[float, float] = (0.0, 0.0),
+    side: int = WINDOW,
+    kind: WorldKind = WorldKind.PLANET,
 ) -> Iterator[Window]:
-    """Windows of level 0 to the finest level among `surfaces`, in that order, round a place in degrees.
+    """Windows of the coarsest level to the finest among `surfaces`, in that order, round a place (degrees, or metres on a plane).
 
     They are `side` pixels wide, a multiple of 64, and their middle lies `ahead` of the place, east and south, in widths of a window. All
     surfaces have vertices equally far apart.
@@ -61,9 +65,9 @@ def windows(
         by_level.setdefault(surface.tile.z, []).append(surface)
     step = max((TILE_SIZE // (len(found[0].heights) - 1) for found in by_level.values()), default=1)
     window: Window | None = None
-    for level in range(max(by_level, default=-1) + 1):
-        place = pixel_from_lonlat(level, longitude, latitude)
-        column, row = (_aligned(at + side * (offset - 0.5), step) for at, offset in zip(place, ahead, strict=True))
+    for level in range(kind.min_level, max(by_level, default=-1) + 1):
+        middle = pixel_from_place(kind, level, *place)
+        column, row = (_aligned(at + side * (offset - 0.5), step) for at, offset in zip(middle, ahead, strict=True))
         window = _blank(level, column, row, step, side) if window is None else _refined(window, column, row)
         for surface in by_level.get(level, ()):
             _paste(window, surface)
@@ -84,7 +88,8 @@ def _blank(level: int, column: int, row: int, step: int, side: int) -> Window:
 
 def _refined(parent: Window, column: int, row: int) -> Window:
     """The window of the next level at (column, row), interpolated."""
-    left, top, step, side = column / 2 - parent.column, row / 2 - parent.row, parent.step, parent.side
+    left, top = (column - 2 * parent.column) / 2, (row - 2 * parent.row) / 2
+    step, side = parent.step, parent.side
     box = (left, top, left + side / 2, top + side / 2)
     rasters = (Image.fromarray(raster) for raster in (parent.colour, parent.water))
     colour, water = (np.array(raster.resize((side, side), Image.Resampling.BILINEAR, box=box)) for raster in rasters)
@@ -99,11 +104,12 @@ def _resized(values: NDArray[np.float32], start: tuple[float, float], scale: flo
 
 
 def _paste(window: Window, surface: TileSurface) -> None:
-    """Puts a tile of the window's level in its place, as often as it is there: the coarsest levels go round the Earth."""
+    """Puts a tile of the window's level in its place, as often as it is there: the coarsest levels go round a planet."""
     around, tile = TILE_SIZE << window.level, surface.tile
     top, east = tile.y * TILE_SIZE - window.row, tile.x * TILE_SIZE - window.column
     water = np.uint8(255) * (_at_sea_level(surface, window.step) if surface.water is None else surface.water)
-    for turn in range(-((east + TILE_SIZE) // around), (window.side - east) // around + 1):
+    turns = range(-((east + TILE_SIZE) // around), (window.side - east) // around + 1) if tile.kind is WorldKind.PLANET else (0,)
+    for turn in turns:
         left = east + turn * around
         _place(window.colour, surface.colour, top, left)
         _place(window.water, water, top, left)

@@ -15,7 +15,7 @@ from terraloom_engines.render.camera import Eye, Rays
 from terraloom_engines.render.clipmap import WINDOW, Window, windows
 from terraloom_engines.render.received import TileSurface
 from terraloom_engines.shading import Sun, hillshade, sunlit
-from terraloom_engines.tiling import ground_sample_distance, latitude_from_row, pixel_from_lonlat
+from terraloom_engines.tiling import PLANE_METRES, WorldKind, ground_sample_distance, pixel_from_place, row_ground_sample_distance
 
 __all__ = ["LUMINANCE", "Landscape", "Light"]
 
@@ -63,21 +63,23 @@ class _LitWindow:
 class Landscape:
     """Heights and light round an eye, out of tiles of any levels, as far as `farthest` metres.
 
-    Positions are offsets from the eye in world widths of Web Mercator, east and south, float32. Where all lines of sight lie to one side
-    of the eye, so do most of the windows.
+    Positions are offsets from the eye in widths of Web Mercator (of 2^25 m on planes), east and south, float32. Where all lines of sight
+    lie to one side of the eye, so do most of the windows.
     """
 
     def __init__(self, surfaces: Iterable[TileSurface], eye: Eye, rays: Rays, texels: float, farthest: float) -> None:
-        self._widest, self._texels = ground_sample_distance(0, eye.latitude), texels
+        self._widest = float(PLANE_METRES) if eye.kind is WorldKind.PLANE else ground_sample_distance(0, eye.north)
+        self._texels = texels
         azimuths = math.radians(eye.heading) + np.linspace(rays.azimuth.min(), rays.azimuth.max(), 65)
         ahead, reach = _placement(azimuths)
         self._side = min(math.ceil(TEXELS_IN_REACH * texels / reach / 64) * 64 + 64, WINDOW)
         self._reach = reach * self._side - RIM
-        self._found = list(windows(surfaces, eye.longitude, eye.latitude, ahead, self._side))
-        self._finest = len(self._found) - 1
+        self._found = list(windows(surfaces, (eye.east, eye.north), ahead, self._side, eye.kind))
+        self._first = eye.kind.min_level
+        self._finest = self._first + len(self._found) - 1
         self._eye, self._windows = eye, list[_LitWindow]()
         self._coarsest = int(self.levels(np.array([farthest], np.float32))[0])
-        self._found = self._found[self._coarsest :]
+        self._found = self._found[self._coarsest - self._first :]
 
     def light_up(self, light: Light) -> None:
         """Lights all windows; before it, only `ground` can be asked for."""
@@ -89,7 +91,7 @@ class Landscape:
     def ground(self) -> float:
         """Height of the ground at the place itself, in metres above mean sea level."""
         window = self._found[-1]
-        column, row = pixel_from_lonlat(window.level, self._eye.longitude, self._eye.latitude)
+        column, row = pixel_from_place(self._eye.kind, window.level, self._eye.east, self._eye.north)
         x, y = round((column - window.column) / window.step), round((row - window.row) / window.step)
         last = len(window.vertices) - 1
         return float(window.vertices[min(max(y, 0), last), min(max(x, 0), last)])
@@ -98,7 +100,7 @@ class Landscape:
         """The level, a fraction between two, to sample at `distance` metres: its texels are no finer than pixels, and inside a window."""
         fine_enough = np.log2(self._widest * self._texels / distance)
         inside = np.log2(self._widest * self._reach * 0.9 / distance) - (1 - BLEND)
-        levels: Array = np.clip(np.minimum(fine_enough, inside), 0, self._finest).astype(np.float32)
+        levels: Array = np.clip(np.minimum(fine_enough, inside), self._first, self._finest).astype(np.float32)
         return levels
 
     def heights(self, east: Array, south: Array, levels: Array) -> Array:
@@ -151,8 +153,7 @@ def _placement(azimuths: NDArray[np.floating]) -> tuple[tuple[float, float], flo
 
 def _lit(window: Window, eye: Eye, light: Light) -> _LitWindow:
     heights = window.heights()
-    middle = min(max(window.row + window.side / 2, 0.0), float(256 << window.level))
-    metres = ground_sample_distance(window.level, latitude_from_row(window.level, middle))
+    metres = row_ground_sample_distance(window.level, window.row + window.side // 2, eye.kind)
     padded = np.pad(heights, 1, mode="edge")
     direct = hillshade(padded, metres, light.sun).astype(np.float32) * sunlit(heights, metres, light.sun)
     ambient = _openness(heights, metres)
@@ -160,7 +161,7 @@ def _lit(window: Window, eye: Eye, light: Light) -> _LitWindow:
     sent[..., :3] = _LINEAR[window.colour]
     sent[..., :3] *= (direct[..., None] * light.direct + ambient[..., None] * light.sky) / np.float32(math.pi)
     sent[..., 3] = window.water * np.float32(1 / 255)
-    column, row = pixel_from_lonlat(window.level, eye.longitude, eye.latitude)
+    column, row = pixel_from_place(eye.kind, window.level, eye.east, eye.north)
     return _LitWindow(heights, sent, column - window.column, row - window.row)
 
 

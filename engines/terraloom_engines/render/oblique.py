@@ -2,8 +2,8 @@
 
 All lines of sight of one azimuth lie in one vertical plane through the eye. Along it the ground is a profile, and what a line of sight
 meets is where the running maximum of the profile's slope, seen from the eye, first reaches its own: one binary search each, so there are
-neither holes nor steps. Planes stand as close as samples do in the middle of the picture. The Earth curves down along a profile; the air
-bends light back by a seventh.
+neither holes nor steps. Planes stand as close as samples do in the middle of the picture. A planet curves down along a profile, and the air
+bends light back by a seventh. A world that is a plane does not curve; its air is the same.
 """
 
 import math
@@ -22,7 +22,9 @@ from terraloom_engines.render.landscape import LUMINANCE, Landscape, Light
 from terraloom_engines.render.received import TileSurface
 from terraloom_engines.render.tracks import Tracks
 from terraloom_engines.render.water import mirrored
+from terraloom_engines.selection import plane_reach
 from terraloom_engines.shading import Sun
+from terraloom_engines.tiling import WorldKind
 
 __all__ = ["CLEAR", "Eye", "Lens", "Weather", "oblique_picture"]
 
@@ -57,7 +59,7 @@ def oblique_picture(surfaces: Iterable[TileSurface], eye: Eye, lens: Lens = HD, 
 
     An eye less than `CLEARANCE` above the ground is lifted to it.
     """
-    rays, farthest = lens.rays(eye.pitch), _farthest(eye.height)
+    rays, farthest = lens.rays(eye.pitch), _farthest(eye)
     landscape = Landscape(surfaces, eye, rays, lens.texels, farthest)
     ground = landscape.ground
     eye = replace(eye, height=max(eye.height, ground + CLEARANCE))
@@ -70,9 +72,11 @@ def oblique_picture(surfaces: Iterable[TileSurface], eye: Eye, lens: Lens = HD, 
     return _developed(view.colour.reshape(lens.height * SAMPLES, lens.width * SAMPLES, 3), _exposure(light, view.colour))
 
 
-def _farthest(height: float) -> float:
-    """Metres to the farthest ground that may be seen from `height` metres, on a straight line of sight."""
-    return math.sqrt(2 * BENT_RADIUS * max(height, 1.0)) + math.sqrt(2 * BENT_RADIUS * HIGHEST)
+def _farthest(eye: Eye) -> float:
+    """Metres along the ground to the farthest that may be seen, on a straight line of sight."""
+    if eye.kind is WorldKind.PLANE:
+        return plane_reach(eye.height)
+    return math.sqrt(2 * BENT_RADIUS * max(eye.height, 1.0)) + math.sqrt(2 * BENT_RADIUS * HIGHEST)
 
 
 def _exposure(light: Light, colour: Array) -> float:
@@ -95,7 +99,7 @@ def _developed(light: Array, exposure: float) -> Image.Image:
 
 
 class _View:
-    """What the planes of one picture see; `colour` is linear RGB of all samples, shape (n, 3)."""
+    """What the vertical planes of one picture see; `colour` is linear RGB of all samples, shape (n, 3)."""
 
     def __init__(
         self,
@@ -110,7 +114,9 @@ class _View:
         farthest: float,
     ) -> None:
         self._landscape, self._eye, self._rays, self._sky, self._light, self._air = landscape, eye, rays, sky, light, air
-        self._above = max(eye.height - ground, CLEARANCE)
+        self._above, self._flat = max(eye.height - ground, CLEARANCE), eye.kind is WorldKind.PLANE
+        self._stretch = sky.dip / math.atan(max(eye.height, 1.0) / farthest) if self._flat else 1.0
+        """Of angles below the horizontal: the sky of a planet is drawn down to the horizon of a plane, which is not as deep."""
         self._sun = np.array(_turned(light.sun.direction, math.radians(eye.heading)), np.float32)
         self._distances = self._sampled_distances(farthest)
         first, last = float(rays.azimuth.min()), float(rays.azimuth.max())
@@ -134,7 +140,7 @@ class _View:
     def draw(self, first: int) -> None:
         """Draws the samples of some planes."""
         last = min(first + BATCH, self.planes)
-        tracks = Tracks.from_place(self._eye.longitude, self._eye.latitude, self._azimuths[first:last], self._distances)
+        tracks = Tracks.from_eye(self._eye, self._azimuths[first:last], self._distances)
         profile = self._profile(tracks)
         starts = self._starts[first : last + 1]
         samples = self._order[starts[0] : starts[-1]]
@@ -153,6 +159,8 @@ class _View:
         east, south = tracks.along()
         levels = np.broadcast_to(self._landscape.levels(self._slant(self._distances)), east.shape)
         heights = self._landscape.heights(east, south, levels)
+        if self._flat:
+            return (heights - np.float32(self._eye.height)) / self._distances
         arc = self._distances / np.float32(BENT_RADIUS)
         rise = heights - np.float32(self._eye.height) - 2 * (np.float32(BENT_RADIUS) + heights) * np.sin(arc / 2) ** 2
         slopes: Array = (rise / ((np.float32(BENT_RADIUS) + heights) * np.sin(arc))).astype(np.float32)
@@ -165,7 +173,8 @@ class _View:
     def _sky_light(self, rays: Array) -> Array:
         """Light of the sky, and of the sun's disc where it is seen."""
         sunward = rays @ self._sun
-        light = self._sky.light(np.arcsin(np.clip(rays[:, 2], -1, 1)), sunward)
+        elevation = np.arcsin(np.clip(rays[:, 2], -1, 1))
+        light = self._sky.light(np.where(elevation < 0, elevation * np.float32(self._stretch), elevation), sunward)
         disc = np.clip((sunward - math.cos(1.15 * SUN_RADIUS)) / (math.cos(SUN_RADIUS) - math.cos(1.15 * SUN_RADIUS)), 0, 1)
         return light + disc[:, None].astype(np.float32) * 40 * self._light.direct
 
@@ -179,7 +188,8 @@ class _View:
             share = water[wet, None]
             light[wet] = light[wet] * (1 - share + share * passing) + share * glare
         way = (distance / np.hypot(rays[:, 0], rays[:, 1])).astype(np.float32)
-        heights = (self._eye.height + rays[:, 2] * way + distance * distance / (2 * BENT_RADIUS)).astype(np.float32)
+        bent = 0.0 if self._flat else distance * distance / (2 * BENT_RADIUS)
+        heights = (self._eye.height + rays[:, 2] * way + bent).astype(np.float32)
         passing = self._air.transmittance(way, self._eye.height, heights)
         return light * passing + self._sky.veil(rays @ self._sun) * (1 - passing)
 

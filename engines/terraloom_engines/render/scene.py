@@ -26,9 +26,9 @@ def surface_of(field: Field) -> TileSurface:
     return TileSurface(field.tile, heights, surface_colour(inner), 2 * inner.channel("land") <= LAND_FULL)
 
 
-def ground_height(field: Callable[[TileId], Field], longitude: float, latitude: float, level: int = MAX_LEVEL) -> float:
+def ground_height(field: Callable[[TileId], Field], kind: WorldKind, east: float, north: float, level: int = MAX_LEVEL) -> float:
     """Metres above mean sea level of the ground or the water at a place, to the nearest pixel of `level`."""
-    heights = sample_heights(lambda tile: build_height_grid(field(tile)), WorldKind.PLANET, level, [longitude], [latitude])
+    heights = sample_heights(lambda tile: build_height_grid(field(tile)), kind, level, [east], [north])
     return float(heights[0])
 
 
@@ -49,13 +49,14 @@ class Scene:
         """
         heading, pitch = math.radians(eye.heading), math.radians(eye.pitch)
         view = ViewState(
-            eye.longitude,
-            eye.latitude,
+            eye.east,
+            eye.north,
             eye.height,
             forward=(math.sin(heading) * math.cos(pitch), math.cos(heading) * math.cos(pitch), math.sin(pitch)),
             vertical_field_of_view=lens.vertical_field_of_view,
             aspect_ratio=lens.width / lens.height,
             viewport_lines=lens.height,
+            kind=eye.kind,
         )
         while True:
             needed = [entry.tile for entry in select(view, self._criteria, self._heights).tiles if entry.visible]
@@ -73,4 +74,4 @@ class Scene:
 
 def _along_a_curve(tile: TileId) -> tuple[int, int]:
     """Level, then Morton order, in which neighbours share their ancestors."""
-    return tile.z, sum((tile.x >> bit & 1) << 2 * bit | (tile.y >> bit & 1) << 2 * bit + 1 for bit in range(tile.z))
+    return tile.z, sum((tile.x >> bit & 1) << 2 * bit | (tile.y >> bit & 1) << 2 * bit + 1 for bit in range(64))
