@@ -14,8 +14,8 @@ import pytest
 
 from terraloom import CollisionOptions, HeightTile, Removed, TileId, View, connect
 from terraloom.errors import FailedPreconditionError, InvalidArgumentError, ResourceExhaustedError
-from terraloom_sims.anchor import Anchor
-from terraloom_sims.course import RADIUS, RESTING, Motion, Simulation, Surface, border_anchor, kink, motion_at, roll
+from terraloom_sims.anchor import Anchor, AnyAnchor, PlaneAnchor
+from terraloom_sims.course import RADIUS, RESTING, Motion, Simulation, Surface, border_anchor, follow, kink, motion_at, roll
 
 SCRIPTS = Path(__file__).parent.parent / "sdk/sims"
 PAGE = Path(__file__).parent.parent / "docs/physics.md"
@@ -50,6 +50,7 @@ def ground(server: str) -> Iterator[Ground]:
     """Streamed once for all."""
     with connect(server) as client:
         anchor = border_anchor(*PLACE, LEVEL, lambda *place: float(client.sample_heights([place], LEVEL)[0]))
+        assert isinstance(anchor, Anchor)
         options = CollisionOptions(radius=40.0, level=LEVEL)
         with client.collision_stream(View(anchor.longitude, anchor.latitude, anchor.height), options) as stream:
             west, east = sorted(stream.settle(PATIENCE), key=lambda tile: tile.id)
@@ -149,9 +150,28 @@ def test_an_anchor_lays_tiles_side_by_side_and_places_return(ground: Ground) -> 
     assert dateline.place(-10.0, 0.0)[0] > 179.9 and dateline.place(10.0, 0.0)[0] < -179.9
 
 
+def test_a_ball_rolls_over_a_border_of_a_plane(server: str, simulator: Callable[[AnyAnchor, int], Simulation]) -> None:
+    level = 10
+    with connect(server, "plane:7") as client:
+        anchor = border_anchor(700_000.0, -300_000.0, level, lambda *place: float(client.sample_heights([place], level)[0]), plane=True)
+        with client.collision_stream(anchor.view(0.0, 0.0, 0.0), CollisionOptions(radius=40.0, level=level)) as stream:
+            simulation = simulator(anchor, level)
+            follow(stream, simulation, (0.0, 0.0, 0.0))
+            surface = Surface(anchor, dict(stream.ground))
+        assert surface.height(-9.0, 5.0) + anchor.height == pytest.approx(
+            client.sample_heights([anchor.place(-9.0, 5.0)], level)[0], abs=1e-6
+        )
+    assert anchor.local(*anchor.place(123.4, -56.7)) == pytest.approx((123.4, -56.7), abs=1e-6)
+    track = roll(simulation, Motion((-6.0, 5.0, surface.height(-6.0, 5.0) + RADIUS), (4.0, 0.0, 0.0)), 3.0)
+    assert track[-1, 0] > 2.0 and abs(surface.gap(motion_at(track, -1).position)) < 0.02
+    assert kink(track, 0.0) < 0.05
+
+
 def test_what_is_no_anchor_is_told() -> None:
     with pytest.raises(InvalidArgumentError, match="cannot be an anchor: it needs a finite longitude and height, and a latitude within 85"):
         Anchor(0.0, 89.0)
+    with pytest.raises(InvalidArgumentError, match="it needs finite metres"):
+        PlaneAnchor(0.0, math.nan)
 
 
 def test_mujoco_ground_says_what_it_cannot_hold(ground: Ground) -> None:

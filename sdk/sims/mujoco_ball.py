@@ -2,7 +2,7 @@
 
 import mujoco
 
-from terraloom_sims.anchor import Anchor
+from terraloom_sims.anchor import AnyAnchor
 from terraloom_sims.course import MASS, RADIUS, Motion, run
 from terraloom_sims.mujoco import MujocoGround
 
@@ -12,7 +12,7 @@ class MujocoBall:
 
     steps_per_second = 500
 
-    def __init__(self, anchor: Anchor, level: int) -> None:
+    def __init__(self, anchor: AnyAnchor, level: int) -> None:
         self.anchor = anchor
         spec = mujoco.MjSpec()
         spec.option.timestep = 1.0 / self.steps_per_second

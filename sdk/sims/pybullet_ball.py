@@ -2,7 +2,7 @@
 
 import pybullet
 
-from terraloom_sims.anchor import Anchor
+from terraloom_sims.anchor import AnyAnchor
 from terraloom_sims.course import MASS, RADIUS, Motion, run
 from terraloom_sims.pybullet import PybulletGround
 
@@ -12,7 +12,7 @@ class PybulletBall:
 
     steps_per_second = 240
 
-    def __init__(self, anchor: Anchor, level: int) -> None:
+    def __init__(self, anchor: AnyAnchor, level: int) -> None:
         self.anchor = anchor
         self._physics = physics = pybullet.connect(pybullet.DIRECT)
         pybullet.setGravity(0.0, 0.0, -9.81, physicsClientId=physics)

@@ -8,8 +8,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from terraloom import CollisionOptions, CollisionStream, HeightTile, TileId, View, connect
-from terraloom_sims.anchor import Anchor
+from terraloom import CollisionOptions, CollisionStream, HeightTile, TileId, connect
+from terraloom.v1 import terraloom_pb2 as pb
+from terraloom_sims.anchor import PLANE_SIDE, SEGMENTS, Anchor, AnyAnchor, PlaneAnchor
 
 RADIUS, MASS = 0.5, 10.0
 """Of the ball, in metres and kilograms."""
@@ -29,7 +30,7 @@ class Motion(NamedTuple):
 class Simulation(Protocol):
     """A simulator with ground and one ball."""
 
-    anchor: Anchor
+    anchor: AnyAnchor
     steps_per_second: int
 
     def apply(self, event: object) -> None:
@@ -67,18 +68,17 @@ def kink(track: NDArray[np.float64], x: float, reach: float = BORDER) -> float:
 class Surface:
     """The ground as the tiles have it: what `sample_heights` answers, in the axes of the simulation."""
 
-    def __init__(self, anchor: Anchor, tiles: dict[TileId, HeightTile]) -> None:
+    def __init__(self, anchor: AnyAnchor, tiles: dict[TileId, HeightTile]) -> None:
         self._anchor, self._tiles = anchor, tiles
 
     def height(self, x: float, y: float) -> float:
         """Z of the ground."""
-        longitude, latitude = self._anchor.place(x, y)
         level = next(iter(self._tiles)).z
-        columns, rows = self._anchor.extent[0] / (1 << level), self._anchor.extent[1] / (1 << level)
+        columns, rows = (SEGMENTS * metres for metres in self._anchor.spacing(level))
         for tile in self._tiles.values():
             west, south = self._anchor.corner(tile.id)
             if west <= x <= west + columns and south <= y <= south + rows:
-                return float(tile.sample(longitude, latitude)) - self._anchor.height
+                return float(tile.sample(*self._anchor.place(x, y))) - self._anchor.height
         raise LookupError(f"there is no ground at {x:.1f}, {y:.1f}")
 
     def gap(self, position: tuple[float, float, float]) -> float:
@@ -92,34 +92,41 @@ class Surface:
 
 def follow(stream: CollisionStream, simulation: Simulation, position: tuple[float, float, float]) -> None:
     """Tell the server where the ball is, and take the ground until all of it is there: lockstep."""
-    longitude, latitude = simulation.anchor.place(position[0], position[1])
-    stream.move(View(longitude, latitude, simulation.anchor.height + position[2]))
+    stream.move(simulation.anchor.view(*position))
     for event in stream.events():
         simulation.apply(event)
         if stream.complete:
             break
 
 
-def border_anchor(longitude: float, latitude: float, level: int, height: Callable[[float, float], float]) -> Anchor:
-    """An anchor on the ground at the nearest border east of a place, so that X = 0 is the border of two tiles."""
+def border_anchor(east: float, north: float, level: int, height: Callable[[float, float], float], *, plane: bool = False) -> AnyAnchor:
+    """An anchor on the ground at the nearest border east of a place (degrees, or metres on a plane): X = 0 is the border of two tiles."""
     columns = 1 << level
-    border = (math.floor((longitude + 180.0) / 360.0 * columns) + 1) / columns * 360.0 - 180.0
-    return Anchor(border, latitude, height(border, latitude))
+    if plane:
+        border = (math.floor(east / PLANE_SIDE * columns) + 1) / columns * PLANE_SIDE
+        return PlaneAnchor(border, north, height(border, north))
+    border = (math.floor((east + 180.0) / 360.0 * columns) + 1) / columns * 360.0 - 180.0
+    return Anchor(border, north, height(border, north))
 
 
-def run(make: Callable[[Anchor, int], Simulation], description: str, arguments: list[str] | None = None) -> None:
+def run(make: Callable[[AnyAnchor, int], Simulation], description: str, arguments: list[str] | None = None) -> None:
     """The course on a running server; prints what it saw."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("address", nargs="?", default="127.0.0.1:50051", help="host:port of a Terraloom server")
-    parser.add_argument("--place", nargs=2, type=float, default=(-97.4, 32.7), metavar=("LONGITUDE", "LATITUDE"))
+    parser.add_argument("--place", nargs=2, type=float, default=(-97.4, 32.7), metavar=("EAST", "NORTH"), help="degrees; metres on a plane")
+    parser.add_argument("--world", default="", help="name of the world; default: the server's")
     parser.add_argument("--level", type=int, default=16, help="level of the tiles")
     options = parser.parse_args(arguments)
-    with connect(options.address) as client:
-        client.wait_ready()
-        longitude, latitude = options.place
-        anchor = border_anchor(longitude, latitude, options.level, lambda *place: float(client.sample_heights([place], options.level)[0]))
+    with connect(options.address, options.world) as client:
+        plane = client.wait_ready().world.kind == pb.WORLD_KIND_PLANE
+
+        def height(east: float, north: float) -> float:
+            return float(client.sample_heights([(east, north)], options.level)[0])
+
+        east, north = options.place
+        anchor = border_anchor(east, north, options.level, height, plane=plane)
         collision = CollisionOptions(radius=40.0, level=options.level)
-        with client.collision_stream(View(anchor.longitude, anchor.latitude, anchor.height), collision) as stream:
+        with client.collision_stream(anchor.view(0.0, 0.0, 0.0), collision) as stream:
             simulation = make(anchor, options.level)
             follow(stream, simulation, (0.0, 0.0, 0.0))
             surface = Surface(anchor, dict(stream.ground))

@@ -16,7 +16,7 @@ import numpy as np
 
 from terraloom import HeightGrid, HeightTile, Removed, TileId
 from terraloom.errors import FailedPreconditionError, InvalidArgumentError, ResourceExhaustedError
-from terraloom_sims.anchor import SEGMENTS, Anchor
+from terraloom_sims.anchor import SEGMENTS, AnyAnchor
 
 SIDE = SEGMENTS + 1
 BASE = 10.0
@@ -35,7 +35,7 @@ class MujocoGround:
     def __init__(
         self,
         spec: mujoco.MjSpec,
-        anchor: Anchor,
+        anchor: AnyAnchor,
         level: int,
         slots: int = 32,
         lowest: float = -1000.0,

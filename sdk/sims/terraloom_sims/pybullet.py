@@ -9,7 +9,7 @@ for event in stream.poll():  # of a collision stream
 import pybullet
 
 from terraloom import HeightGrid, HeightTile, Removed, TileId
-from terraloom_sims.anchor import SEGMENTS, Anchor
+from terraloom_sims.anchor import SEGMENTS, AnyAnchor
 
 SIDE = SEGMENTS + 1
 
@@ -20,7 +20,7 @@ class PybulletGround:
     `dynamics` are passed to `pybullet.changeDynamics` for every tile, such as `lateralFriction`.
     """
 
-    def __init__(self, physics: int, anchor: Anchor, **dynamics: float) -> None:
+    def __init__(self, physics: int, anchor: AnyAnchor, **dynamics: float) -> None:
         self.anchor = anchor
         self.bodies: dict[TileId, int] = {}
         """PyBullet's body of each tile."""
