@@ -1,4 +1,6 @@
-"""Fly from pose to pose and log the tiles to draw at each: `flight_log.py ADDRESS [POSES.csv]`.
+"""Fly from pose to pose and log the tiles to draw at each: `flight_log.py ADDRESS [POSES.csv [WORLD]]`.
+
+Poses over a plane have the columns x, y and height.
 
 sdk/cpp/examples/flight_log.cpp logs the same, byte for byte.
 """
@@ -8,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import replace
 
-from terraloom import Client, ContentOptions, Credit, ScreenSpaceError, StreamOptions, View, connect
+from terraloom import Client, ContentOptions, Credit, PlaneView, ScreenSpaceError, StreamOptions, View, connect
 
 # Over the Alps and down: degrees, metres above mean sea level.
 FLIGHT = """\
@@ -25,12 +27,14 @@ OPTIONS = StreamOptions(
 )
 
 
-def views(lines: Iterable[str]) -> list[View]:
-    """The poses of a CSV file with the columns of FLIGHT."""
-    return [View(*map(float, row)) for row in list(csv.reader(lines))[1:]]
+def views(lines: Iterable[str]) -> list[View | PlaneView]:
+    """The poses of a CSV file with the columns of FLIGHT, or x, y and height in metres on a plane."""
+    header, *rows = csv.reader(lines)
+    view = View.on_plane if header[0] == "x" else View
+    return [view(*map(float, row)) for row in rows]
 
 
-def fly(client: Client, path: list[View]) -> None:
+def fly(client: Client, path: list[View | PlaneView]) -> None:
     """Print the tiles drawn at each view, what a barrier says at the end, and what comes when a new session flies the path again."""
     with client.stream(path[0], OPTIONS) as stream:
         for number, view in enumerate(path, start=1):
@@ -49,13 +53,13 @@ def fly(client: Client, path: list[View]) -> None:
         print(f"received again {again.counters.tiles}, drawn {len(again.visible)}")
 
 
-def main(address: str, poses: str = "") -> None:
-    """Fly over the server at `address`."""
+def main(address: str, poses: str = "", world: str = "") -> None:
+    """Fly over a world of the server at `address`, its default one unless named."""
     lines = FLIGHT.splitlines()
     if poses:
         with open(poses, newline="") as file:
             lines = file.readlines()
-    with connect(address) as client:
+    with connect(address, world) as client:
         client.wait_ready()
         fly(client, views(lines))
 

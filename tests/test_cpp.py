@@ -40,12 +40,20 @@ def flight_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "flight_log"
 
 
-@pytest.mark.parametrize("poses", ["", "longitude,latitude,height\n11,47,20000\n"], ids=["its own path", "a path from CSV"])
-def test_cpp_and_python_log_the_same_flight(flight_log: Path, server: str, tmp_path: Path, poses: str) -> None:
+@pytest.mark.parametrize(
+    ("poses", "world"),
+    [
+        ("", ""),
+        ("longitude,latitude,height\n-97,38,200000\n", "planet:7"),
+        ("x,y,height\n700000,-300000,50000\n-700000,300000,50000\n", "plane:7"),
+    ],
+    ids=["its own path", "over a planet", "over a plane"],
+)
+def test_cpp_and_python_log_the_same_flight(flight_log: Path, server: str, tmp_path: Path, poses: str, world: str) -> None:
     arguments = [server]
     if poses:
         (tmp_path / "poses.csv").write_text(poses)
-        arguments.append(str(tmp_path / "poses.csv"))
+        arguments += [str(tmp_path / "poses.csv"), world]
     cpp, python = run(flight_log, *arguments), run(sys.executable, ROOT / "examples/flight_log.py", *arguments)
     assert (cpp.returncode, cpp.stderr) == (python.returncode, python.stderr) == (0, "")
     assert cpp.stdout == python.stdout

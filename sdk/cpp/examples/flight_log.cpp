@@ -1,4 +1,5 @@
-// Fly from pose to pose and log the tiles to draw at each: `flight_log ADDRESS [POSES.csv]`. Logs what examples/flight_log.py logs.
+// Fly from pose to pose and log the tiles to draw at each: `flight_log ADDRESS [POSES.csv [WORLD]]`. Logs what examples/flight_log.py logs.
+// Poses over a plane have the columns x, y and height.
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -18,24 +19,32 @@ const char* const FLIGHT =
     "11.0,47.0,20000\n"
     "9.0,46.9,3000\n";
 
-// The poses of a CSV file with the columns of FLIGHT; none if a line has others.
+// The poses of a CSV file with the columns of FLIGHT, or x, y and height in metres on a plane; none if a line has others.
 std::vector<v1::View> views(std::istream& csv) {
   std::vector<v1::View> found;
   std::string line;
   std::getline(csv, line);
+  const bool plane = line.rfind("x,", 0) == 0;
   while (std::getline(csv, line)) {
-    double longitude, latitude, height;
-    if (std::sscanf(line.c_str(), "%lf,%lf,%lf", &longitude, &latitude, &height) != 3) return {};
-    v1::Geodetic* place = found.emplace_back().mutable_geodetic();
-    place->set_longitude_degrees(longitude);
-    place->set_latitude_degrees(latitude);
-    place->set_height(height);
+    double east, north, height;
+    if (std::sscanf(line.c_str(), "%lf,%lf,%lf", &east, &north, &height) != 3) return {};
+    v1::View& view = found.emplace_back();
+    if (plane) {
+      view.mutable_plane()->set_x(east);
+      view.mutable_plane()->set_y(north);
+      view.mutable_plane()->set_z(height);
+    } else {
+      view.mutable_geodetic()->set_longitude_degrees(east);
+      view.mutable_geodetic()->set_latitude_degrees(north);
+      view.mutable_geodetic()->set_height(height);
+    }
   }
   return found;
 }
 
-v1::OpenSessionRequest opening() {
+v1::OpenSessionRequest opening(const std::string& world) {
   v1::OpenSessionRequest request;
+  request.mutable_world()->set_name(world);  // "" is the server's default
   request.mutable_selection()->mutable_screen_space_error()->set_target_pixels(256);
   request.mutable_selection()->set_max_level(8);
   request.mutable_content()->set_segments(32);
@@ -63,11 +72,11 @@ grpc::Status settle(terraloom::Stream& stream, const v1::View& view, std::size_t
   return status;
 }
 
-grpc::Status fly(const std::string& target, const std::vector<v1::View>& views) {
+grpc::Status fly(const std::string& target, const std::vector<v1::View>& views, const std::string& world) {
   const auto channel = terraloom::connect(target);
   const auto deadline = std::chrono::system_clock::now() + std::chrono::minutes(2);
   terraloom::Stream stream(channel, deadline);
-  grpc::Status status = stream.open(opening());
+  grpc::Status status = stream.open(opening(world));
   std::size_t received = 0;
   for (std::size_t i = 0; status.ok() && i < views.size(); ++i) {
     if (status = settle(stream, views[i], &received); !status.ok()) break;
@@ -88,7 +97,7 @@ grpc::Status fly(const std::string& target, const std::vector<v1::View>& views) 
 
   terraloom::Stream again(channel, deadline);  // a new session that has what the first one left
   received = 0;
-  status = again.open(opening(), stream.held());
+  status = again.open(opening(world), stream.held());
   for (std::size_t i = 0; status.ok() && i < views.size(); ++i) status = settle(again, views[i], &received);
   if (status.ok()) std::cout << "received again " << received << ", drawn " << again.drawn().size() << '\n';
   return status.ok() ? again.close() : status;
@@ -98,11 +107,11 @@ int main(int argc, char** argv) {
   std::istringstream flight(FLIGHT);
   std::ifstream file(argc > 2 ? argv[2] : "");
   const std::vector<v1::View> path = views(argc > 2 ? static_cast<std::istream&>(file) : flight);
-  if (argc < 2 || argc > 3 || path.empty()) {
-    std::cerr << "usage: flight_log ADDRESS [POSES.csv], with lines longitude,latitude,height after a header\n";
+  if (argc < 2 || argc > 4 || path.empty()) {
+    std::cerr << "usage: flight_log ADDRESS [POSES.csv [WORLD]], with lines longitude,latitude,height or x,y,height after a header\n";
     return 2;
   }
-  const grpc::Status status = fly(argv[1], path);
+  const grpc::Status status = fly(argv[1], path, argc > 3 ? argv[3] : "");
   if (!status.ok()) std::cerr << "error: " << status.error_message() << '\n';
   return status.ok() ? 0 : 1;
 }
