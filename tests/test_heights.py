@@ -17,6 +17,7 @@ from terraloom_engines.tiling import (
     WorldKind,
     latitude_from_row,
     longitude_from_column,
+    pixel_from_place,
     tile_from_lonlat,
     tile_ground_sample_distance,
 )
@@ -108,6 +109,15 @@ def test_each_tile_is_asked_for_once_and_no_places_ask_for_none() -> None:
     assert len({part.tile for part in parts}) == len(parts) < 10
     assert sorted(np.concatenate([part.indices for part in parts]).tolist()) == list(range(1000))
     assert parts_by_tile(PLANET, 9, [], []) == [] and sample_heights(rough_grid, PLANET, 9, [], []).shape == (0,)
+
+
+@pytest.mark.parametrize(("kind", "level"), [(PLANET, 0), (PLANET, 13), (WorldKind.PLANE, 2), (WorldKind.PLANE, 18)])
+def test_places_fall_into_pixels_as_everywhere_else_bit_for_bit(kind: WorldKind, level: int) -> None:
+    east, north = np.random.default_rng(6).uniform((-540.0, -90.0), (540.0, 90.0), (500, 2)).T * (1.0 if kind is PLANET else 1e9)
+    for part in parts_by_tile(kind, level, east.tolist(), north.tolist()):
+        expected = [pixel_from_place(kind, level, east[index].item(), north[index].item()) for index in part.indices]
+        found = part.columns + part.tile.x * TILE_SIZE, part.rows + part.tile.y * TILE_SIZE
+        assert np.array_equal(np.transpose(found), expected)
 
 
 @pytest.mark.parametrize("place", ["Alps", "equator", "Svalbard"])

@@ -10,6 +10,7 @@ level. The ellipsoid's fall below the frame's plane, and the narrowing of the ti
 numbers).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from terraloom_engines.field import ELEVATION_UNIT, Field
 from terraloom_engines.geodesy import row_of
 from terraloom_engines.mesh import corner_sums, surface_elevation
-from terraloom_engines.tiling import TILE_SIZE, TileId, WorldKind, pixel_from_place, plane_side
+from terraloom_engines.tiling import MAX_LATITUDE, PLANE_METRES, TILE_SIZE, TileId, WorldKind, plane_side
 
 __all__ = ["GRID_SEGMENTS", "GRID_SIDE", "HEIGHT_UNIT", "HeightGrid", "Part", "build_height_grid", "parts_by_tile", "sample_heights"]
 
@@ -99,12 +100,11 @@ def build_height_grid(field: Field, *, water: bool = True) -> HeightGrid:
 def parts_by_tile(kind: WorldKind, level: int, east: Sequence[float], north: Sequence[float]) -> list[Part]:
     """Places (degrees; metres on a plane), sorted by the tile of `level` that holds them.
 
-    Longitudes are wrapped; latitudes beyond Web Mercator's 85.05 are clamped to its rim. Scalar functions project, since numpy's
-    may round by place in the array, and a place's height must not hang on the others of a request.
+    Longitudes are wrapped; latitudes beyond Web Mercator's 85.05 are clamped to its rim.
     """
     if not east:
         return []
-    pixels = np.array([pixel_from_place(kind, level, *place) for place in zip(east, north, strict=True)])
+    pixels = _pixels(kind, level, np.array(east, np.float64), np.array(north, np.float64))
     first, end = kind.rows(level)
     tiles = np.clip(pixels // TILE_SIZE, first, end - 1)
     inside = pixels - tiles * TILE_SIZE
@@ -114,6 +114,21 @@ def parts_by_tile(kind: WorldKind, level: int, east: Sequence[float], north: Seq
         Part(_tile(kind, level, tiles[indices[0]]), indices, *inside[indices].T)  # one tile's places
         for indices in np.split(order, starts)
     ]
+
+
+def _pixels(kind: WorldKind, level: int, east: Array, north: Array) -> Array:
+    """What `tiling.pixel_from_place` answers for every place, bit for bit, shape (n, 2).
+
+    Scalar functions project, since numpy's may round by place in the array, and a place's height must not hang on the others of a request.
+    """
+    if kind is WorldKind.PLANE:
+        metres = PLANE_METRES / (1 << level)
+        return np.stack([east / metres, -north / metres], axis=-1)
+    size = TILE_SIZE << level
+    angles = (np.clip(north, -MAX_LATITUDE, MAX_LATITUDE) * (math.pi / 180.0)).tolist()
+    northing = np.array([math.asinh(math.tan(angle)) for angle in angles])
+    rows = np.clip((1.0 - northing / math.pi) / 2.0 * size, 0.0, size)
+    return np.stack([(east + 180.0) / 360.0 % 1.0 * size, rows], axis=-1)
 
 
 def _tile(kind: WorldKind, level: int, address: Array) -> TileId:
