@@ -21,6 +21,8 @@ FINER = 1.2
 """Target pixels this much larger than the source's are averages of them."""
 PLAUSIBLE = (-12_000.0, 9_500.0)
 """Metres between which heights on Earth lie."""
+MISSING, MOST_MISSING = -9999.0, 16
+"""What many programs write where they know no height, and how many pixels of a block may have it for a height."""
 
 Report = Callable[[str, int, int], None]
 """Told what is being done, how many of how many steps are done."""
@@ -45,6 +47,9 @@ def warp(source: Source, placement: Placement, folder: Path, scale: float, offse
     for done, (rows, columns) in enumerate(blocks):
         report(f"reading {source.layer}", done, len(blocks))
         values, valid = _read(source, placement, rows, columns, bands)
+        if source.layer == "elevation" and np.count_nonzero(valid & (values[0] == MISSING)) > MOST_MISSING:
+            text = f"elevation file {source.path} is {MISSING:.0f} where it seems to know nothing"
+            raise InvalidArgumentError(f"{text}: declare that as its nodata value (gdal_edit -a_nodata {MISSING:.0f})", field="elevation")
         values = values * np.float32(scale) + np.float32(offset)
         valid &= np.isfinite(values).all(axis=0)
         values[:, ~valid] = 0
