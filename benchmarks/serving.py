@@ -1,5 +1,6 @@
-"""Rasters to wire: mesh and GLB encoding, cached tiles over loopback, start of server and client."""
+"""Rasters to wire: mesh and GLB encoding, cached tiles over loopback, a flight, a stalled client, start of server and client."""
 
+import re
 import subprocess
 import sys
 import time
@@ -9,11 +10,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import quantiles
-from terraloom import connect
+from terraloom import Credit, StreamOptions, Tile, View, connect
 from terraloom.testing import run_server
+from terraloom_engines.cli.demo import demo_path
+from terraloom_engines.cli.flight import fly
 from terraloom_engines.content import ContentOptions, build_content
-from terraloom_engines.tiling import TileId, tile_from_lonlat
+from terraloom_engines.tiling import TileId, WorldKind, tile_from_lonlat
 from terraloom_engines.world import open_world
+
+ALPS = View(8.0, 46.5, 20_000.0)
 
 
 def encoding(count: int = 40) -> dict[str, Any]:
@@ -73,6 +78,45 @@ def heights(points: int = 1000, repeats: int = 200) -> dict[str, Any]:
     return {"points": points, **found}
 
 
+def flight() -> dict[str, Any]:
+    """Bytes of the tiles that a stream with default options brings along the flight of `terraloom demo`, over a cold server."""
+    with run_server() as address, connect(address) as client:
+        client.wait_ready()
+        path = demo_path(client, WorldKind.PLANET)
+        with client.stream(path.view(0.0)) as stream:
+            sizes = [len(event.glb) for moment in fly(stream, path) for event in moment.events if isinstance(event, Tile)]
+    return {"seconds": path.duration, "bytes": quantiles(sizes)}
+
+
+def stalled(credits: tuple[int, ...] = (1, 500_000, 2_000_000)) -> dict[str, Any]:
+    """Bytes that a server sends to a client that takes nothing, by the bytes of its credit; a promise: never more than a tile beyond."""
+    found = {}
+    with run_server() as address, connect(address) as client:
+        client.wait_ready()
+        client.barrier(ALPS, StreamOptions(max_level=7))
+        for credit in credits:
+            with client.stream(ALPS, StreamOptions(max_level=7, credit=Credit(bytes=credit, tiles=1000))) as stream:
+                sent = -1
+                while sent < stream.counters.bytes:
+                    sent = stream.counters.bytes
+                    time.sleep(2.0)
+                largest = max(len(event.glb) for event in stream.poll() if isinstance(event, Tile))
+            found[f"credit_{credit}"] = {"bytes": sent, "tiles": stream.counters.tiles, "ahead": sent - credit, "largest_tile": largest}
+    return found
+
+
+def imports(repeats: int = 7) -> dict[str, Any]:
+    """Seconds of `import terraloom`, and what takes them: milliseconds of the slowest modules by `-X importtime`, from a warm disk."""
+    totals, last = [], ""
+    for _ in range(repeats):
+        command = [sys.executable, "-X", "importtime", "-c", "import terraloom"]
+        last = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+        totals.append(int(re.findall(r"\| +(\d+) \| terraloom$", last, re.MULTILINE)[0]) / 1e6)
+    lines = re.findall(r"import time: +(\d+) \| +\d+ \| +(\S+)$", last, re.MULTILINE)
+    slowest = sorted(((int(own), name) for own, name in lines), reverse=True)[:5]
+    return {"s": quantiles(totals), "slowest_ms": {name: own / 1e3 for own, name in slowest}}
+
+
 def starts(repeats: int = 5) -> dict[str, Any]:
     """Seconds until a new server answers, and until `import terraloom` is done."""
     ready, imports = [], []
@@ -92,4 +136,12 @@ def starts(repeats: int = 5) -> dict[str, Any]:
 
 def measure() -> dict[str, Any]:
     """All figures of this module."""
-    return {"encoding": encoding(), "cached_tiles": cached_tiles(), "heights": heights(), "starts": starts()}
+    return {
+        "encoding": encoding(),
+        "cached_tiles": cached_tiles(),
+        "heights": heights(),
+        "flight": flight(),
+        "stalled": stalled(),
+        "starts": starts(),
+        "imports": imports(),
+    }
