@@ -1,36 +1,65 @@
-"""Draw the gallery: `python docs/gallery/make.py [PLACE ...]`. One sheet a place: colour above, hillshade below, levels 6, 10 and 14."""
+"""Draw the gallery: `python docs/gallery/make.py [SHEET ...]`.
 
+A sheet has levels 6, 9, 12 and 15 of a place: colour above, hillshade below.
+"""
+
+import io
+import os
 import sys
 from pathlib import Path
 
 from PIL import Image
 
 from terraloom_engines.render.overhead import Frame, mosaic, picture
-from terraloom_engines.render.places import PLACES, Place
-from terraloom_engines.world import open_world
+from terraloom_engines.render.places import parse_spot
+from terraloom_engines.store import open_store
+from terraloom_engines.world import World, open_world
 
-SHEETS = ("alps", "himalaya", "grand-canyon", "geirangerfjord", "sahara", "great-plains")
-LEVELS = (6, 10, 14)
-SIDE = 400
+PLACES = (
+    "alps", "himalaya", "grand-canyon", "geirangerfjord", "sahara", "great-plains",
+    "andes", "amazon", "hawaii", "iceland", "bangladesh", "open-sea",
+)  # fmt: skip
+SHEETS = {place: ("earth", place) for place in PLACES} | {"plane": ("plane:42", "1400000,1150000")}
+"""World and place of each sheet."""
+LEVELS = (6, 9, 12, 15)
+SIDE = 320
+LARGEST = 150_000
+"""Bytes: history keeps every copy of a picture."""
 
 
-def sheet(place: Place) -> Image.Image:
-    """The three levels of a place side by side."""
-    world = open_world("earth")
+def sheet(world: World, where: str) -> Image.Image:
+    """The levels of a place side by side."""
+    spot = parse_spot(where, world.kind)
     out = Image.new("RGB", (SIDE * len(LEVELS), 2 * SIDE))
     for i, level in enumerate(LEVELS):
-        rasters = mosaic(Frame(place.longitude, place.latitude, level, SIDE, SIDE), world.field)
+        rasters = mosaic(Frame(spot.east, spot.north, level, SIDE, SIDE, spot.kind), world.field)
         out.paste(picture(rasters, "colour"), (i * SIDE, 0))
         out.paste(picture(rasters, "hillshade"), (i * SIDE, SIDE))
     return out
 
 
+def jpeg(image: Image.Image) -> bytes:
+    """The best picture that is small enough."""
+    for quality in range(88, 40, -4):
+        image.save(out := io.BytesIO(), "JPEG", quality=quality, optimize=True)
+        if out.tell() <= LARGEST:
+            break
+    return out.getvalue()
+
+
 def main() -> None:
-    """Draw the named places, or all."""
-    for name in sys.argv[1:] or SHEETS:
-        path = Path(__file__).parent / f"{name}.jpg"
-        sheet(PLACES[name]).save(path, quality=88)
-        print(path)
+    """Draw the named sheets, or all; $STORE names a directory that keeps what is generated."""
+    names, worlds = sys.argv[1:] or list(SHEETS), dict[str, World]()
+    if unknown := [name for name in names if name not in SHEETS]:
+        sys.exit(f"error: there is no sheet {unknown[0]!r}: allowed are {', '.join(SHEETS)}")
+    store = open_store(Path(os.environ["STORE"])) if "STORE" in os.environ else None
+    folder = Path(os.environ.get("OUT", Path(__file__).parent))
+    for name in names:
+        world, where = SHEETS[name]
+        worlds[world] = worlds.get(world) or open_world(world, store=store)
+        path = folder / f"{name}.jpg"
+        path.write_bytes(jpeg(sheet(worlds[world], where)))
+        print(path, flush=True)
 
 
 if __name__ == "__main__":

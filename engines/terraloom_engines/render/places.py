@@ -32,6 +32,12 @@ PLACES = {
         Place("fuji", 138.727, 35.361),
         Place("rainier", -121.760, 46.853),
         Place("fiji", 179.9, -16.6),
+        Place("andes", -70.0, -32.65),
+        Place("amazon", -63.2, -3.9),
+        Place("hawaii", -155.5, 19.6),
+        Place("iceland", -19.2, 63.65),
+        Place("bangladesh", 90.3, 22.3),
+        Place("open-sea", -30.0, 30.0),
     )
 }
 
