@@ -177,5 +177,6 @@ def test_shells_complete_commands_and_options(tmp_path: Path) -> None:
     assert script.returncode == 0 and "_TERRALOOM_COMPLETE" in script.stdout
     answer = run(_TERRALOOM_COMPLETE="complete_bash", COMP_WORDS="terraloom ", COMP_CWORD="1").stdout
     assert set(COMMANDS) <= set(answer.split())
+    assert re.fullmatch(r"terraloom \d+\.\d+\S*\n", run("--version").stdout)
     installed = run("--install-completion", "bash", HOME=str(tmp_path), _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
     assert installed.returncode == 0 and (tmp_path / ".bash_completions/terraloom.sh").exists()

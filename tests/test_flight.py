@@ -66,10 +66,11 @@ def test_a_path_looks_where_its_places_say_and_turns_the_shorter_way() -> None:
     assert (short.heading, short.pitch) == pytest.approx((5.0, -20.0))
 
 
-def test_a_path_is_read_from_csv(tmp_path: Path) -> None:
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_path_is_read_from_csv(tmp_path: Path, separator: str) -> None:
     file = tmp_path / "path.csv"
     text = "note,time,longitude,Latitude, height ,heading,pitch\na,0,7,46,1000,90,\n\nb,10,7.1,46,1100,,-5\nc,2e1,7.1,46.1,1100,0,0\n"
-    file.write_text(text, encoding="utf-8-sig")
+    file.write_text(text.replace(",", separator), encoding="utf-8-sig")
     path = read_path(file, pitch=-12.0)
     assert path.duration == 20.0
     assert path.view(5.0).height == pytest.approx(1050.0)

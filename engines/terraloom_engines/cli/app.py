@@ -3,7 +3,7 @@
 import os
 import sys
 from importlib import import_module
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -12,6 +12,14 @@ from terraloom.errors import TerraloomError
 COMMANDS = ("serve", "top", "fly", "tile", "heights", "render", "view", "export", "world", "spawn", "token", "info", "doctor", "demo")
 """Modules of this package, in the order of the help page. Each has a function `command` whose docstring is its help, or a `group` of
 several; what is slow to import is imported inside them."""
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"terraloom {version('terraloom')}")
+        raise typer.Exit
 
 
 def build() -> typer.Typer:
@@ -32,7 +40,9 @@ def build() -> typer.Typer:
     return app
 
 
-def _root() -> None:
+def _root(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version and exit.")] = False,
+) -> None:
     """Terraloom: an unbounded, generated Earth, streamed as glTF tiles."""
 
 

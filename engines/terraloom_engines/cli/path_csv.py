@@ -4,14 +4,16 @@
     0,7.00,46.00,3000,90,-10
     10,7.02,46.00,3100,100,-10
 
-Columns may stand in any order and others among them are passed over. `time` (seconds; `seconds` is another name of it) increases,
-longitude and latitude are degrees (on a plane x and y stand in their place, metres), height is metres above mean sea level. `heading`
-(degrees clockwise from north) and `pitch` (degrees up from the horizon) are optional, as columns and in each line.
+Commas, semicolons or tabs stand between columns. These may be in any order, and others among them are passed over. `time` (seconds;
+`seconds` is another name of it) increases, longitude and latitude are degrees (on a plane x and y stand in their place, metres), height is
+metres above mean sea level. `heading` (degrees clockwise from north) and `pitch` (degrees up from the horizon) are optional, as columns and
+in each line.
 """
 
 import csv
 import math
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,8 @@ SYNONYMS = {"seconds": "time"}
 RANGES = {"longitude": (-180.0, 180.0), "latitude": (-90.0, 90.0), "height": (-12_000.0, 1e8), "pitch": (-90.0, 90.0)}
 RANGES |= dict.fromkeys("xy", (-PLANE_REACH / 2, PLANE_REACH / 2))
 MOST_LINES = 1_000_000
+SEPARATORS = ",;\t"
+"""What spreadsheets write, by language."""
 
 
 def read_path(file: Path, pitch: float = -20.0, kind: WorldKind = WorldKind.PLANET) -> "FlightPath":
@@ -49,7 +53,8 @@ def read_path(file: Path, pitch: float = -20.0, kind: WorldKind = WorldKind.PLAN
 def _fixes(file: Path, stream: Iterator[str], columns: tuple[str, ...]) -> Iterator["Fix"]:
     from terraloom_engines.cli.flight import Fix
 
-    reader = csv.reader(stream)
+    first = next(stream, "")
+    reader = csv.reader(chain([first], stream), delimiter=max(SEPARATORS, key=first.count))
     header = [SYNONYMS.get(name.strip().lower(), name.strip().lower()) for name in next(reader, [])]
     missing = [name for name in columns if name not in header]
     if missing:
