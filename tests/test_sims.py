@@ -165,7 +165,7 @@ def test_a_ball_rolls_over_a_border_of_a_plane(server: str, simulator: Callable[
     track = roll(simulation, Motion((-6.0, 5.0, surface.height(-6.0, 5.0) + RADIUS), (4.0, 0.0, 0.0)), 3.0)
     assert track[-1, 0] > 2.0
     assert abs(surface.gap(motion_at(track, -1).position)) < 0.2, "but for the twist of cells of 256 m, which are two triangles to MuJoCo"
-    assert kink(track, 0.0) < 0.05
+    assert kink(track, 0.0) < 0.1
 
 
 def test_what_is_no_anchor_is_told() -> None:

@@ -19,7 +19,7 @@ PLACES = (
     "alps", "himalaya", "grand-canyon", "geirangerfjord", "sahara", "great-plains",
     "andes", "amazon", "hawaii", "iceland", "bangladesh", "open-sea",
 )  # fmt: skip
-SHEETS = {place: ("earth", place) for place in PLACES} | {"plane": ("plane:42", "1400000,1150000")}
+SHEETS = {place: ("earth", place) for place in PLACES} | {"plane": ("plane:42", "4500000,1400000")}
 """World and place of each sheet."""
 LEVELS = (6, 9, 12, 15)
 SIDE = 320
