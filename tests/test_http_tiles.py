@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import random
 import shutil
 import subprocess
@@ -21,13 +22,15 @@ from terraloom_engines.geodesy import ecef_from_tile
 from terraloom_engines.mesh import build_mesh, geometric_error
 from terraloom_engines.selection import Criteria, ViewState, select
 from terraloom_engines.tileset import bounding_region, depth_of_rasters, is_subtree_root, subtree_levels
-from terraloom_engines.tiling import MAX_LEVEL, TileId, tile_from_lonlat
+from terraloom_engines.tiling import MAX_LATITUDE, MAX_LEVEL, TileId, tile_from_lonlat
 from terraloom_engines.world import World, open_world
 from web import ask, get, placed_vertices
 
 HERE = Path(__file__).parent
 ON_THE_GROUND = Transformer.from_crs("EPSG:4978", "EPSG:4979", always_xy=True)
 """Earth-centred metres to longitude, latitude in degrees and metres above the ellipsoid, by PROJ."""
+
+RIM = math.radians(MAX_LATITUDE)
 
 Json = dict[str, object]
 
@@ -74,7 +77,7 @@ def test_a_tileset_leads_down_to_tiles_whose_volumes_hold_them(server: ServerAdd
     while len(volumes) <= target.z:
         tileset = get(url, "").json
         assert tileset["asset"]["version"] == "1.1"
-        for tile in tiles_of(tileset["root"]):
+        for tile in (tile for tile in tiles_of(tileset["root"]) if "content" in tile and "caps/" not in tile["content"]["uri"]):  # type: ignore[index]
             uri, region = tile["content"]["uri"], tile["boundingVolume"]["region"]  # type: ignore[index]
             z, x, y = (int(part) for part in urlsplit(uri).path.rpartition(".")[0].split("/")[-3:])
             if z > target.z or TileId(z, x, y) != target.ancestor(z):
@@ -92,20 +95,18 @@ def test_a_tileset_leads_down_to_tiles_whose_volumes_hold_them(server: ServerAdd
 
 
 def families(world: World) -> list[TileId]:
-    """The coarsest levels whole, many tiles of the base, and generated families in mountains and at a shore."""
+    """All 341 tiles of levels 0 to 4, and generated families down to level 9 at random places: 501 in all."""
     chosen = random.Random(5)
-    tiles = [TileId(z, x, y) for z in range(3) for x in range(1 << z) for y in range(1 << z)]
-    for z, count in ((3, 6), (4, 60)):
-        tiles += [TileId(z, index >> z, index & (1 << z) - 1) for index in chosen.sample(range(1 << 2 * z), count)]
-    for longitude, latitude in ((8.0, 46.4), (-155.9, 19.9)):
-        tile = tile_from_lonlat(6, longitude, latitude)
-        for _ in range(2):
+    tiles = [TileId(z, x, y) for z in range(5) for x in range(1 << z) for y in range(1 << z)]
+    for _ in range(8):
+        tile = chosen.choice(tiles[85:341])
+        for _ in range(5):
             tiles += tile.children
             tile = chosen.choice(tile.children)
     return tiles
 
 
-def test_contents_of_many_tiles_lie_inside_their_volumes(world: World) -> None:
+def test_contents_of_five_hundred_tiles_lie_inside_their_volumes(world: World) -> None:
     """In volumes known before anything below their tileset's root was generated."""
     bounds: dict[TileId, HeightBounds] = {}
     checked = families(world)
@@ -120,7 +121,24 @@ def test_contents_of_many_tiles_lie_inside_their_volumes(world: World) -> None:
         float32_step = 2.0**-23 * float(np.abs(mesh.positions).max())
         assert outside(positions, region) < 0.01 + 2 * float32_step, tile
         assert region[4] <= mesh.min_height and mesh.max_height <= region[5], tile
-    assert len(checked) == 21 + 66 + 16
+    assert len(set(checked)) >= 500
+
+
+def test_polar_caps_lie_inside_their_volumes_and_cover_the_poles(server: ServerAddress) -> None:
+    url = f"{server.http}/earth/tileset.json?texture=none"
+    caps = [tile for tile in tiles_of(get(url, "").json["root"]) if "content" in tile and "caps/" in tile["content"]["uri"]]  # type: ignore[index]
+    assert len(caps) == 2 * (2 + 4 + 8 + 16)
+    leaves = [tile["boundingVolume"]["region"] for tile in caps if "children" not in tile]  # type: ignore[index]
+    for south, north in ((-math.pi / 2, -RIM), (RIM, math.pi / 2)):
+        sides = sorted((west, east) for west, s, east, n, *_ in leaves if (s, n) == pytest.approx((south, north)))
+        assert sides[0][0] == -math.pi and sides[-1][1] == math.pi and all(a[1] == b[0] for a, b in pairwise(sides))
+    for tile in (caps[0], caps[-1]):
+        assert outside(placed_vertices(get(url, tile["content"]["uri"]).body), tile["boundingVolume"]["region"]) < 0.5  # type: ignore[index]
+
+
+@pytest.mark.parametrize("path", ["caps/0/0/0", "caps/2/1/1", "caps/5/0/0"])
+def test_there_are_polar_caps_at_the_rim_of_a_base_alone(server: ServerAddress, path: str) -> None:
+    assert ask(f"{server.http}/earth/{path}.glb").status == 404 and ask(f"{server.http}/plane:5/{path}.glb").status == 404
 
 
 def test_bounds_survive_storage_and_refuse_damage(world: World) -> None:
@@ -152,13 +170,17 @@ def test_a_tileset_is_packed_for_who_can_unpack_it(server: ServerAddress) -> Non
     plain, packed = get(server.http, "/earth/tileset.json"), get(server.http, "/earth/tileset.json", Accept_Encoding="gzip")
     assert gzip.decompress(packed.body) == plain.body and len(packed.body) * 8 < len(plain.body)
     assert packed.headers["etag"] != plain.headers["etag"] and "Accept-Encoding" in packed.headers["vary"]
+    for refused in ("br, gzip;q=0", "gzip; q=0.0", "identity"):
+        assert "content-encoding" not in get(server.http, "/earth/tileset.json", Accept_Encoding=refused).headers
+    assert get(server.http, "/earth/tileset.json", Accept_Encoding="br, GZIP;q=0.5").body == packed.body
     assert ask(server.http + "/earth/tileset.json", Accept_Encoding="gzip", If_None_Match=packed.headers["etag"]).status == 304
 
 
 def test_seeds_and_shapes_are_handed_on_to_contents(server: ServerAddress) -> None:
     tileset = get(server.http, "/earth/tileset.json?seed=7&segments=32&compression=meshopt").json
-    query = parse_qs(urlsplit(tileset["root"]["content"]["uri"]).query)
-    assert (query["seed"], query["segments"], query["compression"]) == (["7"], ["32"], ["meshopt"])
+    for tile in (tile for tile in tiles_of(tileset["root"]) if "content" in tile):
+        query = parse_qs(urlsplit(tile["content"]["uri"]).query)  # type: ignore[index]
+        assert (query["seed"], query["segments"], query["compression"]) == (["7"], ["32"], ["meshopt"])
     assert tileset["asset"]["extras"]["seed"] == 7
     wrong = ask(server.http + "/earth/tileset.json?segments=31")
     assert wrong.status == 400 and "32, 64, 128" in wrong.json["detail"]
@@ -168,9 +190,11 @@ def test_fetched_tiles_pass_the_khronos_validator(server: ServerAddress, tmp_pat
     if shutil.which("node") is None or not (HERE / "node_modules/gltf-validator").is_dir():
         pytest.skip("the Khronos validator needs Node.js and `npm ci` in tests/ (make test does it where npm is installed)")
     files = []
-    for number, query in enumerate(("", "?unlit=1&segments=32", "?compression=meshopt", "?texture=webp&quality=80")):
+    for number, query in enumerate(
+        ("", "?unlit=1&segments=32", "?compression=meshopt", "?texture=webp&quality=80", "", "?compression=meshopt")
+    ):
         files.append(tmp_path / f"{number}.glb")
-        files[-1].write_bytes(get(server.http, f"/earth/tiles/4/8/5.glb{query}").body)
+        files[-1].write_bytes(get(server.http, f"/earth/{'tiles/4/8/5' if number < 4 else 'caps/2/1/3'}.glb{query}").body)
     ran = subprocess.run(["node", HERE / "validate_glb.cjs", *files], capture_output=True, text=True, check=True)
     reports = [json.loads(line) for line in ran.stdout.splitlines()]
     assert [(report["numErrors"], report["numWarnings"]) for report in reports] == [(0, 0)] * len(files)

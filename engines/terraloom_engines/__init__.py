@@ -25,6 +25,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     spawn         a dry, even place to start from
     bounds        between which heights a tile and all below it lies
     texture       the colour of a tile as an encoded picture
+    polar         caps beyond the rim of Web Mercator, continued from it
     shading       light and shadow on a raster of heights
     maps          a tile as a picture for slippy maps
     accessors     the typed arrays of a GLB, plain or compressed

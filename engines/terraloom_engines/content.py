@@ -20,13 +20,15 @@ from terraloom_engines.geodesy import world_from_tile
 from terraloom_engines.gltf import Material, encode_glb
 from terraloom_engines.heights import GRID_SIDE, HeightGrid, build_height_grid
 from terraloom_engines.maps import MapOptions, encode_map_tile
-from terraloom_engines.mesh import SEGMENTS, build_mesh, geometric_error, surface_elevation
-from terraloom_engines.texture import TextureFormat, encode_texture
+from terraloom_engines.mesh import SEGMENTS, TileMesh, build_mesh, geometric_error, surface_elevation
+from terraloom_engines.polar import sector_mesh, sector_picture
+from terraloom_engines.texture import GUTTER, TextureFormat, encode_picture, surface_colour
 from terraloom_engines.tiling import TileId
 from terraloom_engines.world import World
 
 __all__ = [
     "BoundsOptions",
+    "CapOptions",
     "ContentOptions",
     "GridOptions",
     "Options",
@@ -73,6 +75,13 @@ class ContentOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class CapOptions:
+    """How the sector of a polar cap poleward of a tile is made: as contents of tiles are."""
+
+    content: ContentOptions = field(default_factory=ContentOptions)
+
+
+@dataclass(frozen=True, slots=True)
 class GridOptions:
     """What a height grid is of. Raises InvalidArgumentError for other values."""
 
@@ -90,8 +99,8 @@ class BoundsOptions:
     depth: int = 0
 
 
-Options: TypeAlias = ContentOptions | GridOptions | BoundsOptions | MapOptions
-"""What is made of a tile: a GLB, a height grid, bounds, or a picture for maps."""
+Options: TypeAlias = ContentOptions | CapOptions | GridOptions | BoundsOptions | MapOptions
+"""What is made of a tile: its GLB, that of the polar cap beyond it, a height grid, bounds, or a picture for maps."""
 
 
 def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
@@ -136,6 +145,9 @@ def build_content(world: World, tile: TileId, options: Options, cancelled: Calla
     digest = content_hash(world.identity, tile, options)
     if isinstance(options, BoundsOptions):
         return _bounds_content(height_bounds(tile, options.levels, world.field, world.base_level, options.depth), digest)
+    if isinstance(options, CapOptions):
+        mesh = sector_mesh(tile, world.field, options.content.segments, water=options.content.surface == "ground_or_water")
+        return _mesh_content(world, mesh, lambda: sector_picture(tile, world.field), options.content, digest)
     water = options.surface == "ground_or_water"
     if isinstance(options, MapOptions):
         surface = surface_elevation(raster.crop(0), water=water)
@@ -144,9 +156,17 @@ def build_content(world: World, tile: TileId, options: Options, cancelled: Calla
     if isinstance(options, GridOptions):
         return _grid_content(build_height_grid(raster, water=water), digest)
     mesh = build_mesh(raster, options.segments, water=water)
-    texture = encode_texture(raster, options.texture_format, options.texture_quality) if options.texture_format != "none" else None
+    return _mesh_content(world, mesh, lambda: surface_colour(raster.crop(GUTTER)), options, digest)
+
+
+def _mesh_content(
+    world: World, mesh: TileMesh, colours: Callable[[], NDArray[np.uint8]], options: ContentOptions, digest: bytes
+) -> TileContent:
+    """A mesh and the colours of its texture as a GLB."""
+    shape, quality = options.texture_format, options.texture_quality
+    texture = encode_picture(colours(), shape, quality) if shape != "none" else None
     glb = encode_glb(mesh, Material(texture, options.unlit), world.attribution, options.compression)
-    return _glb_content(tile, glb, (mesh.min_height, mesh.max_height), digest)
+    return _glb_content(mesh.tile, glb, (mesh.min_height, mesh.max_height), digest)
 
 
 def encode_content(content: TileContent) -> bytes:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from terraloom_engines.tiling import TILE_SIZE, TileId, WorldKind, latitude_from_row, longitude_from_column, plane_bounds
 
-__all__ = ["Column", "Row", "column_of", "ecef_from_geodetic", "ecef_from_tile", "plane_from_tile", "row_of", "world_from_tile"]
+__all__ = ["Column", "Row", "column_of", "ecef_from_geodetic", "ecef_from_tile", "parallel", "plane_from_tile", "row_of", "world_from_tile"]
 
 SEMI_MAJOR_AXIS = 6378137.0
 FLATTENING = 1 / 298.257223563
@@ -54,12 +54,17 @@ def column_of(level: int, index: int) -> Column:
 @lru_cache(maxsize=1 << 13)
 def row_of(level: int, index: int) -> Row:
     """The parallel north of global pixel row `index` of `level`."""
+    pixel = 2 * math.pi / (TILE_SIZE << level)
     latitude = latitude_from_row(level, index)
+    return parallel(latitude, pixel, pixel * math.cos(math.radians(latitude)))
+
+
+def parallel(latitude: float, east: float, north: float) -> Row:
+    """The parallel at a latitude in degrees, for pixels that span `east` of longitude and `north` of latitude, in radians."""
     cosine, sine = math.cos(math.radians(latitude)), math.sin(math.radians(latitude))
     prime_vertical = SEMI_MAJOR_AXIS / math.sqrt(1 - ECCENTRICITY_SQUARED * sine * sine)
     meridional = prime_vertical * (1 - ECCENTRICITY_SQUARED) / (1 - ECCENTRICITY_SQUARED * sine * sine)
-    pixel = 2 * math.pi / (TILE_SIZE << level) * cosine  # radians of arc, alike east and north
-    return Row(latitude, cosine, sine, prime_vertical, prime_vertical * pixel, meridional * pixel)
+    return Row(latitude, cosine, sine, prime_vertical, prime_vertical * (east * cosine), meridional * north)
 
 
 def ecef_from_geodetic(longitude: float, latitude: float, height: float) -> NDArray[np.float64]:

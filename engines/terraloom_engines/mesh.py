@@ -19,7 +19,19 @@ from terraloom_engines.field import ELEVATION_UNIT, LAND_FULL, Field
 from terraloom_engines.geodesy import ECCENTRICITY_SQUARED, Column, Row, column_of, ecef_from_tile, row_of
 from terraloom_engines.tiling import TILE_SIZE, TileId, WorldKind, plane_bounds, tile_ground_sample_distance
 
-__all__ = ["SEGMENTS", "TileMesh", "build_mesh", "corner_sums", "geometric_error", "mesh_halo", "rim", "surface_elevation", "triangles"]
+__all__ = [
+    "SEGMENTS",
+    "TileMesh",
+    "build_mesh",
+    "corner_sums",
+    "geometric_error",
+    "mesh_halo",
+    "planet_mesh",
+    "rim",
+    "surface_elevation",
+    "triangles",
+    "vertex_heights",
+]
 
 SEGMENTS = (32, 64, 128)
 """Quads along a side that a mesh may have."""
@@ -100,20 +112,29 @@ def build_mesh(field: Field, segments: int = 64, *, water: bool = True) -> TileM
 
     Raises InvalidArgumentError for a number of segments that is not in `SEGMENTS`.
     """
+    tile, ring, step = field.tile, vertex_heights(field, segments, water=water), TILE_SIZE // segments
+    if tile.kind is WorldKind.PLANE:
+        return _plane_mesh(tile, ring)
+    return planet_mesh(tile, ring, [row_of(tile.z, tile.y * TILE_SIZE + step * index) for index in range(segments + 1)])
+
+
+def vertex_heights(field: Field, segments: int, *, water: bool = True) -> Array:
+    """Heights in metres of the vertices of a mesh and of the ring of vertices round it, shape (rows, columns)."""
     if segments not in SEGMENTS:
         raise InvalidArgumentError(f"segments={segments} is not allowed: choose one of {', '.join(map(str, SEGMENTS))}")
-    tile, step = field.tile, TILE_SIZE // segments
+    step = TILE_SIZE // segments
     sums = corner_sums(surface_elevation(field.crop(mesh_halo(segments)), water=water), step)
-    ring = sums.astype(np.float64) * (ELEVATION_UNIT / (step * step))
-    return _plane_mesh(tile, ring) if tile.kind is WorldKind.PLANE else _planet_mesh(tile, ring)
+    return sums.astype(np.float64) * (ELEVATION_UNIT / (step * step))
 
 
-def _planet_mesh(tile: TileId, ring: Array) -> TileMesh:
-    """The mesh on the ellipsoid of the heights inside `ring`."""
+def planet_mesh(tile: TileId, ring: Array, rows: list[Row]) -> TileMesh:
+    """The mesh on the ellipsoid of the heights inside `ring`, on the meridians of a tile and on these parallels, in the tile's frame.
+
+    `ring` has a vertex more than the mesh on every side.
+    """
     segments = len(ring) - 3
     step = TILE_SIZE // segments
     columns = [column_of(tile.z, tile.x * TILE_SIZE + step * index) for index in range(segments + 1)]
-    rows = [row_of(tile.z, tile.y * TILE_SIZE + step * index) for index in range(segments + 1)]
     spacings = [np.array([step * getattr(row, name) for row in rows])[:, None] for name in ("east_metres", "north_metres")]
     heights, normals = ring[1:-1, 1:-1], _normals(ring, *spacings)
     ecef, up, ecef_normals = _ecef_vertices(columns, rows, heights, normals)

@@ -16,7 +16,7 @@ from PIL import Image
 from terraloom_engines.field import LAND_FULL, Field
 from terraloom_engines.tiling import TILE_SIZE
 
-__all__ = ["GUTTER", "SEA_COLOUR", "Texture", "TextureFormat", "encode_texture", "surface_colour", "texture_coordinates"]
+__all__ = ["GUTTER", "SEA_COLOUR", "Texture", "TextureFormat", "encode_picture", "encode_texture", "surface_colour", "texture_coordinates"]
 
 GUTTER = 2
 """Pixels of the neighbours round a texture."""
@@ -46,7 +46,12 @@ def surface_colour(field: Field) -> NDArray[np.uint8]:
 
 def encode_texture(field: Field, texture_format: TextureFormat, quality: int) -> Texture:
     """The texture of a field, whose halo must be at least `GUTTER` pixels; `quality`: 1 to 100, which is lossless for WebP."""
-    picture, stream = Image.fromarray(surface_colour(field.crop(GUTTER))), io.BytesIO()
+    return encode_picture(surface_colour(field.crop(GUTTER)), texture_format, quality)
+
+
+def encode_picture(colours: NDArray[np.uint8], texture_format: TextureFormat, quality: int) -> Texture:
+    """A texture of sRGB colours, shape (row, column, 3), gutter included."""
+    picture, stream = Image.fromarray(colours), io.BytesIO()
     if texture_format == "jpeg":
         picture.save(stream, "JPEG", quality=quality, subsampling=0)
     elif quality < 100:

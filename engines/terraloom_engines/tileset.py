@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from terraloom_engines.bounds import HeightBounds
 from terraloom_engines.mesh import geometric_error
+from terraloom_engines.polar import is_on_rim
 from terraloom_engines.tiling import TileId, lonlat_bounds
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "is_subtree_root",
     "subtree_levels",
     "tileset",
+    "with_caps",
 ]
 
 SUBTREE_LEVELS = 3
@@ -51,6 +53,8 @@ class Links:
     """URI of a tile's GLB."""
     subtree: Callable[[TileId], str]
     """URI of the tileset whose root is a tile."""
+    cap: Callable[[TileId], str]
+    """URI of the GLB of the polar cap's sector beyond a tile of the rim."""
 
 
 def is_subtree_root(tile: TileId, max_level: int) -> bool:
@@ -82,6 +86,34 @@ def tileset(bounds: HeightBounds, max_level: int, links: Links, asset: dict[str,
         "asset": {"version": "1.1", **asset},
         "geometricError": 2 * geometric_error(bounds.tile),
         "root": {**_tile(bounds.tile, bounds, max_level, links), "refine": "REPLACE"},
+    }
+
+
+def with_caps(planet: dict[str, Any], bounds: HeightBounds, last: int, links: Links) -> dict[str, Any]:
+    """The tileset `planet` of a whole planet, made of `bounds`, with both polar caps: sectors of levels 1 to `last` (see `polar`)."""
+    caps = [_sector(TileId(1, x, y), bounds, last, links) for y in (0, 1) for x in (0, 1)] if last >= 1 else []
+    root = {
+        "boundingVolume": {"region": [-math.pi, -math.pi / 2, math.pi, math.pi / 2, *bounds.of(bounds.tile)]},
+        "geometricError": planet["geometricError"],
+        "refine": "REPLACE",
+        "children": [planet["root"], *caps],
+    }
+    return {**planet, "root": root}
+
+
+def _sector(tile: TileId, bounds: HeightBounds, last: int, links: Links) -> dict[str, Any]:
+    """A sector within the heights of the rim, which no point of a cap exceeds."""
+    west, south, east, north = (math.radians(angle) for angle in lonlat_bounds(tile))
+    known, row = min(tile.z, len(bounds.low) - 1), 0 if tile.y == 0 else -1
+    heights = float(bounds.low[known][row].min()), float(bounds.high[known][row].max())
+    rim = [west, north, east, math.pi / 2] if tile.y == 0 else [west, -math.pi / 2, east, south]
+    finer = [child for child in tile.children if is_on_rim(child)] if tile.z < last else []
+    below = {"children": [_sector(child, bounds, last, links) for child in finer]} if finer else {}
+    return {
+        "boundingVolume": {"region": [*rim, *heights]},
+        "geometricError": geometric_error(tile),
+        "content": {"uri": links.cap(tile)},
+        **below,
     }
 
 

@@ -19,10 +19,10 @@ from terraloom_engines.store import MemoryStore
 from terraloom_engines.tiling import TileId, WorldKind
 from terraloom_engines.world import World
 
-__all__ = ["GLB_TYPE", "VERSION_DIGITS", "asset_of", "etag_of", "is_fresh", "json_reply", "reply", "version_of"]
+__all__ = ["GLB_TYPE", "VERSION_DIGITS", "asset_of", "etag_of", "is_fresh", "json_reply", "reply", "takes_gzip", "version_of"]
 
 GLB_TYPE = "model/gltf-binary"
-LAYOUT = "2"
+LAYOUT = "3"
 """Version of what this face makes of contents; another one gives other validators."""
 VERSION_DIGITS = 12
 """Hexadecimal digits of the version in the URLs of tiles."""
@@ -58,6 +58,15 @@ def is_fresh(request: Request, etag: str) -> bool:
     return "*" in held or etag in held
 
 
+def takes_gzip(request: Request) -> bool:
+    """Whether the client can unpack gzip: it says so, and not with a weight of 0 (RFC 9110, section 12.5.3)."""
+    for coding in request.headers.get("accept-encoding", "").lower().split(","):
+        name, _, weight = coding.replace(" ", "").partition(";q=")
+        if name == "gzip":
+            return weight.strip("0.") != "" or weight == ""
+    return False
+
+
 def reply(request: Request, body: bytes | None, media_type: str, etag: str, world: World) -> Response:
     """`body`, or 304 when the client holds it; None is a body that was not made because of that."""
     immutable = request.query_params.get("v") == version_of(world)
@@ -71,7 +80,7 @@ async def json_reply(
     request: Request, memory: MemoryStore, make: Callable[[], Awaitable[Mapping[str, Any]]], etag: str, world: World
 ) -> Response:
     """What `make` makes, as JSON, packed if the client can unpack it; `memory` keeps both, so that they are made once."""
-    packed = "gzip" in request.headers.get("accept-encoding", "")
+    packed = takes_gzip(request)
     tag = f'{etag[:-1]}-gzip"' if packed else etag
     body = memory.get(tag)
     if body is None and not is_fresh(request, tag):

@@ -46,6 +46,7 @@ ENDPOINTS = (
     Endpoint("/{world}/tileset.json", tiles3d.root_tileset, _JSON, ("seed", *_PLACE, *SHAPING), "/earth/tileset.json"),
     Endpoint("/{world}/subtrees/{z}/{x}/{y}.json", tiles3d.subtree_tileset, _JSON, ("seed", *SHAPING), "/earth/subtrees/4/8/5.json"),
     Endpoint("/{world}/tiles/{z}/{x}/{y}.glb", tiles3d.glb, _GLB, ("seed", *SHAPING, "v"), "/earth/tiles/4/8/5.glb"),
+    Endpoint("/{world}/caps/{z}/{x}/{y}.glb", tiles3d.cap_glb, _GLB, ("seed", *SHAPING, "v"), "/earth/caps/1/0/0.glb"),
     Endpoint("/{world}/local/{column}/{row}/subtrees/{z}/{x}/{y}.subtree", planes.local_subtree, _BINARY, ("seed", "v")),
     Endpoint("/{world}/local/{column}/{row}/tiles/{z}/{x}/{y}.glb", planes.local_glb, _GLB, ("seed", *SHAPING, "v")),
     Endpoint("/{world}/tilejson.json", maps.tilejson, _JSON, ("seed", "layer", "format"), "/earth/tilejson.json?layer=imagery"),

@@ -6,16 +6,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from terraloom.errors import NotFoundError
-from terraloom_engines.content import BoundsOptions
+from terraloom_engines.content import BoundsOptions, CapOptions
 from terraloom_engines.http.face import Face, face_of
 from terraloom_engines.http.parameters import content_options, passed_on, tile_of
 from terraloom_engines.http.planes import plane_tileset
 from terraloom_engines.http.replies import GLB_TYPE, asset_of, etag_of, is_fresh, json_reply, reply
+from terraloom_engines.polar import is_on_rim
 from terraloom_engines.server.worlds import ServedWorld
-from terraloom_engines.tileset import Links, depth_of_rasters, georeferenced_glb, is_subtree_root, subtree_levels, tileset
+from terraloom_engines.tileset import Links, depth_of_rasters, georeferenced_glb, is_subtree_root, subtree_levels, tileset, with_caps
 from terraloom_engines.tiling import TileId, WorldKind
+from terraloom_engines.world import World
 
-__all__ = ["glb", "root_tileset", "subtree_tileset"]
+__all__ = ["cap_glb", "glb", "root_tileset", "subtree_tileset"]
+
+CAP_LEVELS = 4
+"""Levels of polar caps; a sector of the finest one is 3 km from vertex to vertex at the rim."""
 
 
 async def root_tileset(request: Request) -> Response:
@@ -52,6 +57,26 @@ async def glb(request: Request) -> Response:
     return reply(request, georeferenced_glb(content.glb, content.world_from_tile), GLB_TYPE, etag, served.world)
 
 
+async def cap_glb(request: Request) -> Response:
+    """`/{world}/caps/{z}/{x}/{y}.glb`: the polar cap beyond a tile of the rim."""
+    face = face_of(request)
+    served = await face.world(request)
+    tile, options = tile_of(request, served.world), CapOptions(content_options(request.query_params))
+    last = _last_of_caps(served.world)
+    if not is_on_rim(tile) or tile.z > last:
+        raise NotFoundError(f"there is no polar cap at {tile}: levels go from 1 to {last}, rows are the first and the last")
+    etag = etag_of(served.world, tile, options)
+    if is_fresh(request, etag):
+        return reply(request, None, GLB_TYPE, etag, served.world)
+    content = await face.obtain(request, served, tile, options)
+    return reply(request, georeferenced_glb(content.glb, content.world_from_tile), GLB_TYPE, etag, served.world)
+
+
+def _last_of_caps(world: World) -> int:
+    """Level of the finest sectors: they take the whole rim of their level, which only a base has at hand."""
+    return min(CAP_LEVELS, world.base_level) if world.kind is WorldKind.PLANET else 0
+
+
 def _root_levels(last: int) -> list[int]:
     return [z for z in range(1, last + 1) if is_subtree_root(TileId(z, 0, 0), last)]
 
@@ -63,7 +88,12 @@ async def _tileset(request: Request, face: Face, served: ServedWorld, root: Tile
     async def make() -> dict[str, Any]:
         bounds = (await face.obtain(request, served, root, options)).bounds
         assert bounds is not None, "BoundsOptions make bounds"
-        links = Links(lambda tile: f"{base}tiles/{tile}.glb?{query}", lambda tile: f"{base}subtrees/{tile}.json?{query}")
-        return tileset(bounds, world.max_level, links, asset_of(world))
+        links = Links(
+            content=lambda tile: f"{base}tiles/{tile}.glb?{query}",
+            subtree=lambda tile: f"{base}subtrees/{tile}.json?{query}",
+            cap=lambda tile: f"{base}caps/{tile}.glb?{query}",
+        )
+        made = tileset(bounds, world.max_level, links, asset_of(world))
+        return made if root.z else with_caps(made, bounds, _last_of_caps(world), links)
 
     return await json_reply(request, face.documents, make, etag_of(world, "tileset", root, options, query), world)

@@ -27,6 +27,10 @@ interface Offered {
   getResolution(camera: Camera, target: Vector2): Vector2 | null;
 }
 
+interface Shown {
+  engineData: { scene: Object3D | null };
+}
+
 interface Selection {
   inView: boolean;
   error: number;
@@ -92,6 +96,15 @@ export class Terrain {
     return this.tiles.root === null || queued + downloading + parsing > 0;
   }
 
+  /** Tiles that are on the screen, those that only lead to others left out. */
+  get drawn(): number {
+    return this.shown.filter((tile) => tile.engineData.scene).length;
+  }
+
+  private get shown(): Shown[] {
+    return [...(this.tiles.visibleTiles as unknown as Set<Shown>)];
+  }
+
   update(width: number, height: number): void {
     this.tiles.setResolution(this.camera, width, height);
     this.tiles.update();
@@ -112,7 +125,7 @@ export class Terrain {
   }
 
   setWireframe(on: boolean): void {
-    for (const tile of this.tiles.visibleTiles as unknown as Set<{ engineData: { scene: Object3D | null } }>) {
+    for (const tile of this.shown) {
       tile.engineData.scene?.traverse((object) => {
         if (object instanceof Mesh) object.material.wireframe = on;
       });

@@ -2,7 +2,6 @@
 
 import { Matrix3, Matrix4, NoToneMapping, PerspectiveCamera, Scene, Vector2, Vector3, WebGLRenderer, LinearSRGBColorSpace, type IUniform } from "three";
 import { STRETCH, airTables } from "./air";
-import { polarCaps } from "./caps";
 import { Controls } from "./controls";
 import { Figures } from "./figures";
 import { Ground } from "./ground";
@@ -91,7 +90,6 @@ export class View3D {
     this.shared = uniforms(tables);
     this.sky = new Sky(this.shared, this.scene, this.settings.sky.steps, this.settings.sky.size);
     this.ground = new Ground(this.shared, this.settings);
-    this.scene.add(...polarCaps(this.ground));
     this.controls = new Controls(canvas, this.pilot, () => this.camera.fov);
     this.controls.onInput = () => this.wake();
     this.measured = new Figures(server);
@@ -120,6 +118,7 @@ export class View3D {
   fly(view: View, hour: number | null): void {
     this.pilot.fly(view);
     this.sun.setHour(hour, view.lon);
+    this.sun.setSeason(view.lat);
     this.wake();
   }
 
