@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from terraloom_engines.http.replies import IMMUTABLE, REVALIDATED, is_fresh
+from terraloom_engines.http.replies import IMMUTABLE, REVALIDATED, is_fresh, takes_gzip
 
 __all__ = ["PAGES", "VIEWER"]
 
@@ -80,7 +80,7 @@ def _reply(request: Request, document: Document, lifetime: str) -> Response:
     headers = {"ETag": document.etag, "Cache-Control": lifetime, "Vary": "Accept-Encoding", "X-Content-Type-Options": "nosniff"}
     if is_fresh(request, document.etag):
         return Response(status_code=304, headers=headers)
-    if document.packed and "gzip" in request.headers.get("accept-encoding", ""):
+    if document.packed and takes_gzip(request):
         return Response(document.packed, headers=headers | {"Content-Encoding": "gzip"}, media_type=document.media_type)
     return Response(document.body, headers=headers, media_type=document.media_type)
 
