@@ -5,14 +5,14 @@ import { SEMI_MINOR } from "./geodesy";
 import { quantile, type Server } from "./server";
 import type { Terrain } from "./terrain";
 
-/** Rays remembered; a ray that passes this many metres below the sea's level must have met ground before. */
-const RAYS = 256;
+/** A ray that passes this many metres below the sea's level must have met ground before. */
 const DEPTH = 15000;
 
 export class Figures {
   private frames: number[] = [];
-  private rays: boolean[] = [];
-  private count = 0;
+  private drawn = 0;
+  private rays = 0;
+  private holes = 0;
   /** Milliseconds from the start of the page to the first frame that showed ground. */
   private firstGround: number | null = null;
 
@@ -22,16 +22,16 @@ export class Figures {
   drew(now: number, terrain: Terrain | null, camera: PerspectiveCamera): void {
     this.frames = [...this.frames.filter((time) => now - time < 2000), now];
     if (!terrain) return;
-    if (this.firstGround === null && terrain.tiles.visibleTiles.size > 0) this.firstGround = performance.now();
+    if (this.firstGround === null && terrain.drawn > 0) this.firstGround = performance.now();
     if (this.firstGround === null) return;
-    this.count++;
-    const [x, y] = [((this.count * 0.754877) % 1) * 2 - 1, ((this.count * 0.56984) % 1) * 2 - 1];
+    this.drawn++;
+    const [x, y] = [((this.drawn * 0.754877) % 1) * 2 - 1, ((this.drawn * 0.56984) % 1) * 2 - 1];
     const direction = new Vector3(x, y, 0.5).unproject(camera).sub(camera.position).normalize();
     const along = -camera.position.dot(direction);
     const nearest = camera.position.clone().addScaledVector(direction, along);
-    if (along < 0 || nearest.length() > SEMI_MINOR - DEPTH || Math.abs(camera.position.z) > 0.99 * camera.position.length()) return;
-    this.rays.push(terrain.meets(x, y));
-    if (this.rays.length > RAYS) this.rays.shift();
+    if (along < 0 || nearest.length() > SEMI_MINOR - DEPTH) return;
+    this.rays++;
+    if (!terrain.meets(x, y)) this.holes++;
   }
 
   all(terrain: Terrain | null, renderer: WebGLRenderer) {
@@ -39,7 +39,8 @@ export class Figures {
     const recent = this.frames.filter((time) => time > performance.now() - 2000);
     return {
       fps: recent.length / 2,
-      drawn: terrain?.tiles.visibleTiles.size ?? 0,
+      frames: this.drawn,
+      drawn: terrain?.drawn ?? 0,
       triangles: renderer.info.render.triangles,
       inFlight: (stats?.downloading ?? 0) + (stats?.parsing ?? 0),
       queued: stats?.queued ?? 0,
@@ -47,8 +48,8 @@ export class Figures {
       cached: stats?.inCache ?? 0,
       p50: quantile(this.server.latencies, 0.5),
       p95: quantile(this.server.latencies, 0.95),
-      rays: this.rays.length,
-      holes: this.rays.filter((met) => !met).length,
+      rays: this.rays,
+      holes: this.holes,
       firstGround: this.firstGround,
       settled: terrain !== null && !terrain.loading,
     };

@@ -58,7 +58,7 @@ async function start(): Promise<void> {
     if (asked && location.hash !== view.link(world)) void open(asked);
   });
   page.attach(view, {
-    open: (change) => void open({ ...link, view: view.pilot.view, hour: null, world: world.name, seed: world.seed, ...change }),
+    open: (change) => void open({ ...link, view: view.pilot.view, hour: view.hour, world: world.name, seed: world.seed, ...change }),
     quality: (name: Quality) => {
       localStorage.setItem("quality", name);
       location.reload();

@@ -2,7 +2,7 @@
 
 import type { Vector3 } from "three";
 
-/** Degrees north of the equator: a day in early May or August. */
+/** Degrees from the equator, on the side where one arrived: a day in early May or August in the north, November or February in the south. */
 const DECLINATION = 16;
 const USUAL_HOUR = 9.5;
 const RADIANS = Math.PI / 180;
@@ -12,10 +12,16 @@ export class Sun {
   chosen = false;
   /** Degrees east at which it is noon. */
   private longitude = 0;
+  private side = 1;
 
   setHour(hour: number | null, lon: number): void {
     this.chosen = hour !== null;
     this.longitude = lon - 15 * ((hour ?? USUAL_HOUR) - 12);
+  }
+
+  /** Makes it summer at a latitude: beyond the polar circle it would be night else. */
+  setSeason(lat: number): void {
+    this.side = lat < 0 ? -1 : 1;
   }
 
   /** Local solar time of a longitude in hours. */
@@ -25,7 +31,7 @@ export class Sun {
 
   /** Towards the sun, earth-centred. */
   direction(target: Vector3): Vector3 {
-    const [delta, lambda] = [DECLINATION * RADIANS, this.longitude * RADIANS];
+    const [delta, lambda] = [this.side * DECLINATION * RADIANS, this.longitude * RADIANS];
     return target.set(Math.cos(delta) * Math.cos(lambda), Math.cos(delta) * Math.sin(lambda), Math.sin(delta));
   }
 
