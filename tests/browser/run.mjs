@@ -1,12 +1,12 @@
-// Runs one case in a real Chromium with software GL and prints what it found as one line of JSON.
+// Runs cases in one real Chromium with software GL. Each line of the input asks for one, and each is answered by one line of JSON:
 //
-//     node run.mjs CASE BROWSER SERVER SCREENSHOT [JSON]
+//     node run.mjs BROWSER
+//     {"name": CASE, "server": URL, "pictures": FOLDER, "options": {...}}   ->   {"found": {...}} or {"error": "..."}
 //
-// Cases that need something done to the server print {"please": ...} and go on when they read a line.
+// Cases that need something done to the server say {"please": ...} and go on when they read another line.
 
 import { createServer } from "node:http";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { dirname, extname, join, normalize } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -17,6 +17,7 @@ const FLAGS = [
   "--headless=new", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
   "--disable-sync", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
 ];
+const PATIENCE = 240_000;
 const HERE = dirname(fileURLToPath(import.meta.url));
 const MODULES = [join(HERE, "node_modules"), join(HERE, "../../sdk/web/node_modules")];
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".json": "application/json", ".css": "text/css" };
@@ -36,27 +37,39 @@ async function servePages() {
   return server;
 }
 
-const [name, executablePath, server, screenshot, options = "{}"] = process.argv.slice(2);
-const profile = await mkdtemp(join(tmpdir(), "terraloom-browser-"));
+const say = (message) => console.log(JSON.stringify(message));
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const pages = await servePages();
-const viewport = { width: 480, height: 320 };
-const context = await chromium.launchPersistentContext(profile, { executablePath, headless: false, viewport, args: FLAGS, timeout: 60000 });
-try {
-  const page = context.pages()[0] ?? (await context.newPage());
-  const complaints = [];
-  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
-  page.on("pageerror", (error) => complaints.push(String(error)));
-  const please = async (what) => {
-    console.log(JSON.stringify({ please: what }));
-    await lines.next();
-  };
-  const local = `http://127.0.0.1:${pages.address().port}`;
-  const found = await cases[name]({ page, server, local, please, complaints, shoot: () => page.screenshot({ path: screenshot }), ...JSON.parse(options) });
-  console.log(JSON.stringify({ ...found, complaints }));
-} finally {
-  await context.close();
-  pages.close();
-  await rm(profile, { recursive: true, force: true });
-  process.exit();
+const browser = await chromium.launch({ executablePath: process.argv[2], headless: false, args: FLAGS, timeout: PATIENCE });
+
+/** One case in a context of its own: nothing is cached, nothing stored. What it returns goes out with what the console complained of. */
+async function run({ name, server, pictures, options }) {
+  const { size = [480, 320], touch = false, ...rest } = options;
+  const viewport = { width: size[0], height: size[1] };
+  const context = await browser.newContext({ viewport, hasTouch: touch, reducedMotion: "reduce", acceptDownloads: true });
+  context.setDefaultTimeout(PATIENCE);
+  try {
+    const page = await context.newPage();
+    const complaints = [];
+    page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+    page.on("pageerror", (error) => complaints.push(String(error)));
+    const please = async (what) => {
+      say({ please: what });
+      await lines.next();
+    };
+    const shoot = (picture = "picture") => page.screenshot({ path: join(pictures, `${picture}.png`) });
+    const local = `http://127.0.0.1:${pages.address().port}`;
+    return { ...(await cases[name]({ page, server, local, please, shoot, pictures, ...rest })), complaints };
+  } finally {
+    await context.close();
+  }
 }
+
+for await (const line of lines) {
+  await run(JSON.parse(line)).then(
+    (found) => say({ found }),
+    (error) => say({ error: String(error.stack ?? error) }),
+  );
+}
+await browser.close();
+pages.close();
