@@ -128,6 +128,8 @@ def test_polar_caps_lie_inside_their_volumes_and_cover_the_poles(server: ServerA
     url = f"{server.http}/earth/tileset.json?texture=none"
     caps = [tile for tile in tiles_of(get(url, "").json["root"]) if "content" in tile and "caps/" in tile["content"]["uri"]]  # type: ignore[index]
     assert len(caps) == 2 * (2 + 4 + 8 + 16)
+    whole = get(url, "").json
+    assert min(whole["geometricError"], whole["root"]["geometricError"]) > 1e8, "what has no content is refined from any distance"
     leaves = [tile["boundingVolume"]["region"] for tile in caps if "children" not in tile]  # type: ignore[index]
     for south, north in ((-math.pi / 2, -RIM), (RIM, math.pi / 2)):
         sides = sorted((west, east) for west, s, east, n, *_ in leaves if (s, n) == pytest.approx((south, north)))

@@ -23,6 +23,7 @@ from terraloom_engines.polar import is_on_rim
 from terraloom_engines.tiling import TileId, lonlat_bounds
 
 __all__ = [
+    "ALWAYS_REFINED",
     "SUBTREE_LEVELS",
     "Links",
     "bounding_region",
@@ -40,6 +41,9 @@ in a row) of 0.7, 1.7 and 8.8 kB for one view of 361 tiles."""
 
 ROOT_DEPTH = 2
 """Levels below the root whose 16 rasters, stored ones, bound the first levels of the world."""
+
+ALWAYS_REFINED = 1e9
+"""Geometric error, in metres, of tiles without content: from any distance there is something to see below them."""
 
 Y_UP_FROM_Z_UP = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 """Takes earth-centred axes to glTF's; clients of 3D Tiles turn them back."""
@@ -94,11 +98,11 @@ def with_caps(planet: dict[str, Any], bounds: HeightBounds, last: int, links: Li
     caps = [_sector(TileId(1, x, y), bounds, last, links) for y in (0, 1) for x in (0, 1)] if last >= 1 else []
     root = {
         "boundingVolume": {"region": [-math.pi, -math.pi / 2, math.pi, math.pi / 2, *bounds.of(bounds.tile)]},
-        "geometricError": planet["geometricError"],
+        "geometricError": ALWAYS_REFINED,
         "refine": "REPLACE",
         "children": [planet["root"], *caps],
     }
-    return {**planet, "root": root}
+    return {**planet, "geometricError": ALWAYS_REFINED, "root": root}
 
 
 def _sector(tile: TileId, bounds: HeightBounds, last: int, links: Links) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from terraloom_engines.http.replies import GLB_TYPE, asset_of, etag_of, is_fresh
 from terraloom_engines.implicit import ROOT_LEVEL, SCHEMA, SUBTREE_LEVELS, address, implicit_root, root_from_tile, roots_round, subtree
 from terraloom_engines.server.checks import in_range
 from terraloom_engines.server.worlds import ServedWorld
-from terraloom_engines.tileset import georeferenced_glb
+from terraloom_engines.tileset import ALWAYS_REFINED, georeferenced_glb
 from terraloom_engines.tiling import MAX_LEVEL, PLANE_REACH, TileId, WorldKind
 
 __all__ = ["local_glb", "local_subtree", "plane_tileset"]
@@ -39,9 +39,9 @@ async def plane_tileset(request: Request, face: Face, served: ServedWorld) -> Re
             base = f"local/{tile.x}/{tile.y}"
             content, subtrees = f"{base}/tiles/{{level}}/{{x}}/{{y}}.glb?{query}", f"{base}/subtrees/{{level}}/{{x}}/{{y}}.subtree?{query}"
             roots.append(implicit_root(bounds, x, y, content, subtrees))
-        error = 2 * roots[0]["geometricError"]
-        root = {"boundingVolume": _covering(roots), "geometricError": error, "refine": "REPLACE", "children": roots, **_placement(request)}
-        return {"asset": {"version": "1.1", **asset_of(world)}, "schema": SCHEMA, "geometricError": error, "root": root}
+        here = {"geometricError": ALWAYS_REFINED, "refine": "REPLACE", **_placement(request)}
+        root = {"boundingVolume": _covering(roots), **here, "children": roots}
+        return {"asset": {"version": "1.1", **asset_of(world)}, "schema": SCHEMA, "geometricError": ALWAYS_REFINED, "root": root}
 
     return await json_reply(request, face.documents, make, etag_of(world, x, y, _placement(request), query), world)
 
