@@ -14,6 +14,9 @@ export async function renderer({ page, server, local, shoot, file, views, error,
 
 const figures = (page) => page.evaluate(() => window.terraloom.figures());
 
+/** Leaves the ground and the sky alone on the screen. */
+const bare = (page) => page.addStyleTag({ content: ".bar, .panel { visibility: hidden }" });
+
 /** Waits until the viewer has drawn all that its view needs. */
 async function settled(page) {
   await page.waitForFunction(() => window.terraloom?.figures().settled && window.terraloom.figures().drawn > 0);
@@ -26,6 +29,7 @@ export async function flight({ page, server, shoot, link, seconds }) {
   await settled(page);
   await page.waitForTimeout(600);
   const hash = await page.evaluate(() => location.hash);
+  await bare(page);
   await shoot();
   const [from, before] = await page.evaluate(() => [window.terraloom.view(), window.terraloom.figures().frames]);
   await page.keyboard.down("KeyW");
@@ -53,6 +57,7 @@ export async function restart({ page, server, please, shoot, link, away }) {
   await please("start the server");
   await page.waitForFunction(() => document.getElementById("notice").hidden);
   const found = await settled(page);
+  await bare(page);
   await shoot();
   return { notice, ...found };
 }
