@@ -62,13 +62,13 @@ export class Page {
 
   /** Twice a second: what changes by itself. */
   tick(view: View3D, world: World): void {
-    const { lat, lon, height } = view.pilot.view;
+    const { lat, lon } = view.pilot.view;
     const hour = view.sun.hourAt(lon);
     if (document.activeElement !== this.hour) this.hour.value = String(hour);
     const minutes = Math.floor(hour * 60);
     element("clock").textContent = `${String(Math.floor(minutes / 60)).padStart(2, "0")}:${String(minutes % 60).padStart(2, "0")}`;
     const sides = `${Math.abs(lat).toFixed(4)}° ${lat < 0 ? "S" : "N"}  ${Math.abs(lon).toFixed(4)}° ${lon < 0 ? "W" : "E"}`;
-    element("where").textContent = `${sides}  ${metres(height)}, ${metres(view.pilot.clearance)} above ground`;
+    element("where").textContent = `${sides}  ${metres(view.pilot.eyeHeight)}, ${metres(view.pilot.clearance)} above ground`;
     const zoom = Math.max(1, Math.min(17, 25 - Math.log2(Math.max(50, view.pilot.clearance))));
     const seed = world.seed ? `&seed=${world.seed}` : "";
     element<HTMLAnchorElement>("map-link").href = `./map?world=${encodeURIComponent(world.name)}${seed}#${zoom.toFixed(1)}/${lat.toFixed(5)}/${lon.toFixed(5)}`;

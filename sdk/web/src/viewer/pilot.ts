@@ -45,7 +45,8 @@ export class Pilot {
     return Math.max(EYES, this.eyeHeight - (this.ground ?? 0));
   }
 
-  private get eyeHeight(): number {
+  /** Metres above the sea where the eye really is: on the ground when the view's height lies below it. */
+  get eyeHeight(): number {
     return this.ground === null ? this.place.height : Math.max(this.place.height, this.ground + EYES);
   }
 
