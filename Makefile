@@ -7,7 +7,7 @@ DATA ?= ../shared/data
 MINUTES ?= 120
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-browser check bench train realism proto viewer browser sdk-cpp docs
+.PHONY: help demo test test-browser check bench bench-gpu train realism proto viewer browser sdk-cpp docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ check: .venv/.dev ## lint, formatting, types
 
 bench: .venv/.dev ## measure this machine; writes benchmarks/results/<machine>.json
 	.venv/bin/python -m benchmarks
+
+bench-gpu: .venv/.dev ## compare and time every runtime that works here; writes benchmarks/results/<machine>-runtimes.json
+	.venv/bin/python -m benchmarks.runtimes
 
 train: .venv/.train ## train both networks on DATA for MINUTES each (resumable; CPU or one GPU) and write the bundle
 	.venv/bin/python -m terraloom_engines.training.train geometry --data $(DATA) --minutes $(MINUTES)
@@ -65,6 +68,10 @@ sdk-cpp: ## build the C++ reader in build/cpp (needs cmake, protoc with its gRPC
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) -e '.[server,sims,raster,dev]'
 	@touch $@ .venv/.server
+
+.venv/.rtx: pyproject.toml constraints.txt | .venv/.server
+	$(PIP) -e '.[rtx]'
+	@touch $@
 
 .venv/.docs: pyproject.toml constraints.txt | .venv/.server
 	$(PIP) -e '.[docs]'

@@ -18,11 +18,11 @@ SOURCES = {"terraloom": ROOT / "sdk/python/terraloom", "terraloom_engines": ROOT
 GENERATED = ROOT / "sdk/python/terraloom/v1"
 DISTRIBUTION_OF_MODULE = {"google": "protobuf", "PIL": "pillow", "grpc_health": "grpcio-health-checking", "grpc": "grpcio"}
 DISTRIBUTION_OF_MODULE |= {"grpc_reflection": "grpcio-reflection", "grpc_status": "grpcio-status"}
-DISTRIBUTION_OF_MODULE |= {"prometheus_client": "prometheus-client"}
+DISTRIBUTION_OF_MODULE |= {"prometheus_client": "prometheus-client", "cuda": "cuda-bindings"}
 NEED_RASTERIO = ("terraloom_engines.export.geotiff", "terraloom_engines.rasters.")
-NEED_TORCH = ("terraloom_engines.training", "terraloom_engines.runtimes.torch_")
+NEED_TORCH = ("terraloom_engines.training", "terraloom_engines.runtimes.torch_", "terraloom_engines.bench.torch_")
 """Nothing that serves imports them but the runtime `torch`, when it is asked for."""
-NEED_ONNX = ("terraloom_engines.runtimes.lowering",)
+NEED_ONNX = ("terraloom_engines.runtimes.lowering", "terraloom_engines.runtimes.tensorrt_")
 
 
 def source_files() -> list[Path]:
@@ -89,7 +89,11 @@ def part_of_client(name: str) -> bool:
 
 
 def test_serving_rendering_and_commands_load_no_torch() -> None:
-    serving = [name for name in MODULES if not name.startswith((*NEED_TORCH, *NEED_ONNX)) and not name.endswith("__main__")]
+    serving = [
+        name
+        for name in MODULES
+        if not name.startswith((*NEED_TORCH, "terraloom_engines.runtimes.lowering")) and not name.endswith("__main__")
+    ]
     code = f"import importlib, sys\nfor name in {serving!r}: importlib.import_module(name)\nprint('torch' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"

@@ -8,7 +8,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     noise         counter-based Gaussian noise: a function of seed, level and place
     conservation  integer finishing: bound the residual, keep every pixel's mean
     bundle        weights, manifest and base rasters as shipped, read lazily
-    runtimes      run networks of fixed shape: ONNX Runtime, torch
+    runtimes      run networks of fixed shape: ONNX Runtime, TensorRT, torch
     diffusion     sampling of one refine step
     stages        one window through one network: what goes in, what comes out
     upsampling    smooth children of a raster, whose averages are kept
@@ -17,6 +17,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     cascade       the recursion: a tile's field from its parent's
     self_test     the proof on the spot that a runtime treats every pixel alike
     networks      the graphs of a bundle, loaded and proven once for all worlds
+    verification  how far a runtime is from the reference on real inputs
     world         a base, a seed and the networks: fields of any tile
     rasters       worlds made of users' rasters, joined to Earth
     geodesy       columns, rows and frames of tiles on the ellipsoid
@@ -39,6 +40,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     selection     a view in, the tiles it needs out
     collision     a view in, the ground that a body may touch out
     scheduler     one queue of work, ordered by time to need
+    bench         what this machine can do
     server        the gRPC face
     http          the HTTP face
     render        pictures of places, from above and obliquely

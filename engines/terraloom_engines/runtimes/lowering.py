@@ -5,14 +5,13 @@ ONNX Runtime folds; package `onnx` rewrites. Both runtimes that compile (torch, 
 
 import tempfile
 from pathlib import Path
-from typing import Literal, get_args
 
 import onnx
 import onnxruntime
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-Precision = Literal["fp32", "fp16", "bf16"]
-PRECISIONS: tuple[str, ...] = get_args(Precision)
+from terraloom_engines.runtimes.catalogue import Precision
+
 _TYPES: dict[str, int] = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 _CONVOLUTIONS = ("Conv", "ConvTranspose")
 
@@ -32,7 +31,11 @@ def lowered(model: bytes, side: int, batch: int = 1, precision: Precision = "fp3
                 axis.dim_value = side
     fixed.graph.output[0].type.tensor_type.shape.dim[0].dim_value = batch
     folded = _folded(fixed)
-    return folded if precision == "fp32" else _cast_body(folded, _TYPES[precision])
+    if precision == "fp32":
+        return folded
+    if precision == "bf16":  # TensorRT for RTX 1.7 has no transposed convolution in it
+        _shuffle_pixels(folded)
+    return _cast_body(folded, _TYPES[precision])
 
 
 def _folded(model: ModelProto) -> ModelProto:
@@ -45,6 +48,24 @@ def _folded(model: ModelProto) -> ModelProto:
         options.optimized_model_filepath = str(path)
         onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return onnx.load(path)
+
+
+def _shuffle_pixels(model: ModelProto) -> None:
+    """Transposed convolutions whose stride is their kernel's size become convolutions of 1 x 1 and a shuffle of channels into pixels."""
+    graph, weights = model.graph, {entry.name: entry for entry in model.graph.initializer}
+    for index, node in enumerate(list(graph.node)):
+        if node.op_type != "ConvTranspose":
+            continue
+        kernel, bias = (numpy_helper.to_array(weights[name]) for name in node.input[1:])
+        inputs, outputs, size, _ = kernel.shape
+        spread = kernel.transpose(1, 2, 3, 0).reshape(outputs * size * size, inputs, 1, 1)
+        for name, values in zip(node.input[1:], (spread, bias.repeat(size * size)), strict=True):
+            weights[name].CopyFrom(numpy_helper.from_array(values, name))
+        wide = f"{node.output[0]}_wide"
+        shuffle = helper.make_node("DepthToSpace", [wide], list(node.output), blocksize=size, mode="CRD")
+        node.CopyFrom(helper.make_node("Conv", list(node.input), [wide], kernel_shape=[1, 1], strides=[1, 1]))
+        graph.node[index].CopyFrom(node)
+        graph.node.insert(index + 1, shuffle)
 
 
 def _body(nodes: list[NodeProto]) -> list[NodeProto]:

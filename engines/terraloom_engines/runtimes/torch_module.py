@@ -93,6 +93,8 @@ def _translate(node: NodeProto, constants: Constants) -> tuple[Callable[..., Any
             return torch.mean, 1, [constants[node.input[1]].tolist(), bool(attributes.get("keepdims", 1))]
         case "Clip":
             return torch.clamp, 1, [float(constants[name]) for name in node.input[1:]]
+        case "DepthToSpace":  # in the order of channels that torch has, CRD
+            return functional.pixel_shuffle, 1, [attributes["blocksize"]]
         case "Cast":
             return torch.Tensor.to, 1, [_DTYPES[attributes["to"]]]
     raise InternalError(f"operator {node.op_type} of the network is not known to the torch runtime")

@@ -1,15 +1,13 @@
 """`torch`: PyTorch, the reference that training uses. Slow to start and large, so that it runs only where it is asked for by name."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from terraloom.errors import UnavailableError
 from terraloom_engines.runtimes import Array, Graph
-
-if TYPE_CHECKING:
-    from terraloom_engines.runtimes.lowering import Precision
+from terraloom_engines.runtimes.catalogue import Precision
 
 
 class TorchGraph:
@@ -32,7 +30,7 @@ class TorchRuntime:
 
     batches = (1,)
 
-    def __init__(self, threads: int = 2, precision: "Precision" = "fp32") -> None:
+    def __init__(self, threads: int = 2, precision: Precision = "fp32") -> None:
         """Raises UnavailableError where torch or onnx is not installed."""
         try:
             import onnx  # noqa: F401  # the graphs are read with it
