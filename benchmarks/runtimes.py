@@ -1,7 +1,7 @@
-"""Every runtime that works here against onnx-cpu, and its speed: `make bench-gpu`, or `python -m benchmarks.runtimes [NAME ...]`.
+"""Every runtime that works here against onnx-cpu, and its speed: `make bench-gpu`, `python -m benchmarks.runtimes [NAME ...]`.
 
-Writes benchmarks/results/MACHINE-runtimes.json: differences per level as `terraloom engines verify` has them, times of the networks, and the
-ceilings of processor and GPU in the same run.
+Writes benchmarks/results/MACHINE-runtimes.json: differences per level as `terraloom engines verify` has them, times of the networks,
+and the ceilings of processor and GPU in the same run.
 """
 
 import json

@@ -4,12 +4,15 @@
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+Precision = Literal["fp32", "fp16", "bf16"]
+"""What convolutions are computed in; inputs and outputs are fp32 always."""
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 class Graph(Protocol):

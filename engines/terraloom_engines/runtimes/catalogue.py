@@ -2,15 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from terraloom.errors import InvalidArgumentError, UnavailableError
-from terraloom_engines.runtimes import Runtime
+from terraloom_engines.runtimes import PRECISIONS, Precision, Runtime
 from terraloom_engines.runtimes.cuda import devices
 
 AUTO = "auto"
-Precision = Literal["fp32", "fp16", "bf16"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @dataclass(frozen=True, slots=True)

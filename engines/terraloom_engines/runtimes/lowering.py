@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from terraloom_engines.runtimes.catalogue import Precision
+from terraloom_engines.runtimes import Precision
 
 _TYPES: dict[str, int] = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 _CONVOLUTIONS = ("Conv", "ConvTranspose")

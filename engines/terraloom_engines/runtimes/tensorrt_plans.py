@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
 from terraloom.errors import InternalError, InvalidArgumentError, UnavailableError
-from terraloom_engines.runtimes.catalogue import Precision
+from terraloom_engines.runtimes import Precision
 from terraloom_engines.runtimes.plans import Plan, PlanCache, PlanKey
 
 LibraryName = Literal["tensorrt", "tensorrt-rtx"]

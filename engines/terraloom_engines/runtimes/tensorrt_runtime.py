@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from terraloom.errors import InternalError, UnavailableError
-from terraloom_engines.runtimes import Array, Graph
-from terraloom_engines.runtimes.catalogue import Precision
+from terraloom_engines.runtimes import Array, Graph, Precision
 from terraloom_engines.runtimes.cuda import devices
 from terraloom_engines.runtimes.plans import PlanCache
 from terraloom_engines.runtimes.tensorrt_plans import CURRENT, RTX_TARGETS, Library, LibraryName, PlanOrder, obtain_plan

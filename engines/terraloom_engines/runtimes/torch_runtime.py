@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from terraloom.errors import UnavailableError
-from terraloom_engines.runtimes import Array, Graph
-from terraloom_engines.runtimes.catalogue import Precision
+from terraloom_engines.runtimes import Array, Graph, Precision
 
 
 class TorchGraph:
