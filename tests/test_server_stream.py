@@ -8,12 +8,13 @@ from pathlib import Path
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom.v1.terraloom_pb2_grpc import TerraloomStub
 from terraloom_engines.content import ContentOptions, content_hash
 from terraloom_engines.server import Server, ServerOptions, app, sessions
-from terraloom_engines.server.sessions import MOST_SESSIONS
 from terraloom_engines.tiling import TileId
 
 FINEST = 6
@@ -310,12 +311,16 @@ async def test_who_is_turned_away_from_a_session_does_not_end_it(
     await until(lambda: len(server.sessions) == 0)  # now that nobody listens it ends after a while
 
 
-async def test_sessions_are_limited(server: Server, stub: TerraloomStub) -> None:
-    for _ in range(MOST_SESSIONS):
+async def test_sessions_are_limited(server: Server, stub: TerraloomStub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MOST_SESSIONS", 8)
+    for _ in range(8):
         await stub.OpenSession(opening())
     with pytest.raises(grpc.aio.AioRpcError, match="sessions are open, which is the limit") as caught:
         await stub.OpenSession(opening())
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    status = rpc_status.from_call(caught.value)
+    infos = [detail for detail in status.details if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR)]
+    assert [error_details_pb2.RetryInfo.FromString(info.value).retry_delay.seconds for info in infos] == [sessions.RETRY_SECONDS]
 
 
 async def test_after_a_barrier_a_view_needs_no_generation(server: Server, stub: TerraloomStub) -> None:

@@ -17,6 +17,10 @@ MOST_WAITING = 512
 """Requests that may wait for generation at a time; at some 5 tiles a second the last one waits for less than two minutes."""
 
 
+RETRY_SECONDS = 2.0
+"""When a client that was turned away is asked to come back."""
+
+
 class Admission:
     """Counts the requests that wait for generation."""
 
@@ -28,7 +32,7 @@ class Admission:
     def __call__(self) -> Iterator[None]:
         """Room for one more while the body runs. Raises ResourceExhaustedError when there is none."""
         if self.waiting >= self._limit:
-            raise ResourceExhaustedError(f"{self._limit} requests wait for tiles already: try again later")
+            raise ResourceExhaustedError(f"{self._limit} requests wait for tiles already: try again later", retry_after=RETRY_SECONDS)
         self.waiting += 1
         try:
             yield

@@ -15,7 +15,10 @@ from terraloom_engines.server.requests import Opening
 from terraloom_engines.server.session import Session
 from terraloom_engines.server.worlds import ServedWorld
 
-MOST_SESSIONS = 256
+MOST_SESSIONS = 2048
+"""Sessions open at a time; one that is idle takes some 30 kB with its connection."""
+RETRY_SECONDS = 5.0
+"""When a client that was turned away is asked to come back."""
 LONGEST_NAME = 40
 """Characters of a name that an error repeats."""
 IDLE_SECONDS = 60.0
@@ -56,7 +59,8 @@ class Sessions:
         """A new session in a world, which it keeps open, and which waits for its subscriber. Raises ResourceExhaustedError."""
         caller.require_session()
         if len(self._sessions) >= MOST_SESSIONS:
-            raise ResourceExhaustedError(f"{MOST_SESSIONS} sessions are open, which is the limit: try again later")
+            text = f"{MOST_SESSIONS} sessions are open, which is the limit: try again later"
+            raise ResourceExhaustedError(text, retry_after=RETRY_SECONDS)
         session = Session(secrets.token_hex(8), served.contents, opening, caller.allowance)
         self._sessions[session.name], self._worlds[session.name], self._callers[session.name] = session, served, caller
         caller.sessions += 1

@@ -1,18 +1,19 @@
 """Errors become gRPC statuses, here and nowhere else: an interceptor round every call.
 
-The status comes from the table of `terraloom.errors`; an `ErrorDetail` goes with it as rich status (google.rpc.Status). What is not of
-the error tree is a defect: it is logged with its traceback and answers INTERNAL.
+The status comes from the table of `terraloom.errors`; an `ErrorDetail` goes with it as rich status (google.rpc.Status), and where waiting
+helps a google.rpc.RetryInfo. What is not of the error tree is a defect: it is logged with its traceback and answers INTERNAL.
 """
 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from datetime import timedelta
 from typing import Any
 
 import grpc
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
-from google.rpc import status_pb2
+from google.rpc import error_details_pb2, status_pb2
 
 from terraloom.errors import TerraloomError
 from terraloom_engines.server.bounds import check_bounds
@@ -78,7 +79,15 @@ async def abort(context: "grpc.aio.ServicerContext[Any, Any]", error: Exception)
         _log.error("a call failed", exc_info=error)
     detail = error_detail(error)
     code = grpc.StatusCode[detail.status]
-    packed = any_pb2.Any()
-    packed.Pack(detail)
-    status = status_pb2.Status(code=code.value[0], message=detail.message, details=[packed])
+    status = status_pb2.Status(code=code.value[0], message=detail.message, details=[_packed(detail)])
+    if isinstance(error, TerraloomError) and error.retry_after is not None:
+        info = error_details_pb2.RetryInfo()
+        info.retry_delay.FromTimedelta(timedelta(seconds=error.retry_after))
+        status.details.append(_packed(info))
     await context.abort(code, detail.message, (("grpc-status-details-bin", status.SerializeToString()),))
+
+
+def _packed(message: Message) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed

@@ -1,8 +1,10 @@
 """The client, for asyncio; `terraloom.Client` is the same for everyone else."""
 
 import asyncio
+import math
+import random
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -17,7 +19,7 @@ from terraloom._status import MissingMethodError, translated_errors
 from terraloom._tile import Tile, TileId, tile_from_message
 from terraloom._versions import client_name, missing_method, require_protocol
 from terraloom._view import AnyView
-from terraloom.errors import DeadlineExceededError, UnavailableError
+from terraloom.errors import DeadlineExceededError, ResourceExhaustedError, UnavailableError
 from terraloom.v1 import operations_pb2 as ops
 from terraloom.v1 import terraloom_pb2 as pb
 
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 T = TypeVar("T")
+
+ATTEMPTS = 3
+"""Of a call that a full server turns away."""
 
 
 class AsyncClient:
@@ -54,13 +59,23 @@ class AsyncClient:
         """End all calls and the connection."""
         await self._channel.close(grace=None)
 
-    async def _answer(self, method: str, call: Awaitable[T]) -> T:
-        """The answer to a call, or its error; a method that the server lacks is told with what the server is."""
-        try:
-            with translated_errors(self.target):
-                return await call
-        except MissingMethodError:
-            raise await missing_method(self._stub, self.target, method) from None
+    async def _answer(self, method: str, call: Callable[[float | None], Awaitable[T]], timeout: float | None) -> T:
+        """The answer to a call within `timeout`, or its error; a method that the server lacks is told with what the server is.
+
+        A server that is full says when to come back: the call is tried again then, `ATTEMPTS` times in all, unless time is up before.
+        """
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        for attempt in range(ATTEMPTS):
+            try:
+                with translated_errors(self.target):
+                    return await call(None if timeout is None else max(end - time.monotonic(), 0.0))
+            except MissingMethodError:
+                raise await missing_method(self._stub, self.target, method) from None
+            except ResourceExhaustedError as error:
+                if error.retry_after is None or attempt + 1 == ATTEMPTS or time.monotonic() + error.retry_after >= end:
+                    raise
+                await asyncio.sleep(error.retry_after * random.uniform(1.0, 1.5))
+        raise AssertionError("every attempt returns or raises")
 
     async def wait_ready(self, timeout: float = 30.0) -> pb.DescribeResponse:
         """Wait until the server answers for the world; returns its description. Raises `UnavailableError` after `timeout` seconds."""
@@ -78,14 +93,14 @@ class AsyncClient:
         return await self._describe(timeout)
 
     async def _describe(self, timeout: float | None) -> pb.DescribeResponse:
-        call = self._stub.Describe(pb.DescribeRequest(world=self._world), timeout=timeout)
-        answer = await self._answer("Describe", call)
+        request = pb.DescribeRequest(world=self._world)
+        answer = await self._answer("Describe", lambda rest: self._stub.Describe(request, timeout=rest), timeout)
         require_protocol(answer.protocol_version, self.target, answer.server_version)
         return answer
 
     async def worlds(self, timeout: float | None = None) -> list[pb.WorldInfo]:
         """All worlds of the server, its default first."""
-        answer = await self._answer("ListWorlds", self._stub.ListWorlds(pb.ListWorldsRequest(), timeout=timeout))
+        answer = await self._answer("ListWorlds", lambda rest: self._stub.ListWorlds(pb.ListWorldsRequest(), timeout=rest), timeout)
         return list(answer.worlds)
 
     async def server_stats(self, sessions: int = 64, timeout: float | None = None) -> ops.ServerStats:
@@ -95,14 +110,14 @@ class AsyncClient:
         """
         with encoded(sessions):
             request = ops.GetServerStatsRequest(max_sessions=sessions)
-        return await self._answer("GetServerStats", self._operations.GetServerStats(request, timeout=timeout))
+        return await self._answer("GetServerStats", lambda rest: self._operations.GetServerStats(request, timeout=rest), timeout)
 
     async def get_tile(self, z: int, x: int, y: int, content: ContentOptions = ContentOptions(), timeout: float | None = None) -> Tile:
         """One tile, generated if need be; raises `InvalidArgumentError` for an address outside the world."""
         tile = TileId(z, x, y)
         with encoded((tile, content)):
             request = pb.GetTileRequest(world=self._world, id=tile.message(), content=content.message())
-        return tile_from_message(await self._answer("GetTile", self._stub.GetTile(request, timeout=timeout)))
+        return tile_from_message(await self._answer("GetTile", lambda rest: self._stub.GetTile(request, timeout=rest), timeout))
 
     async def get_height_grid(
         self, z: int, x: int, y: int, surface: Surface = "ground_or_water", timeout: float | None = None
@@ -111,7 +126,7 @@ class AsyncClient:
         tile, content = TileId(z, x, y), ContentOptions(surface=surface)
         with encoded(tile):
             request = pb.GetTileRequest(world=self._world, id=tile.message(), content=content.message(), height_grid=True)
-        return height_grid_from_message(await self._answer("GetTile", self._stub.GetTile(request, timeout=timeout)))
+        return height_grid_from_message(await self._answer("GetTile", lambda rest: self._stub.GetTile(request, timeout=rest), timeout))
 
     async def sample_heights(
         self,
@@ -131,7 +146,10 @@ class AsyncClient:
         import numpy as np
 
         request = sampling_message(points, self._world, level, surface)
-        return np.array((await self._answer("SampleHeights", self._stub.SampleHeights(request, timeout=timeout))).height, dtype=np.float64)
+        return np.array(
+            (await self._answer("SampleHeights", lambda rest: self._stub.SampleHeights(request, timeout=rest), timeout)).height,
+            dtype=np.float64,
+        )
 
     async def sample_heights_ecef(
         self,
@@ -162,7 +180,7 @@ class AsyncClient:
         """
         with encoded({"where": where, "options": options, "deadline": deadline}):
             request = barrier_message(where, options, self._world, deadline)
-        return await self._answer("Barrier", self._stub.Barrier(request, timeout=timeout))
+        return await self._answer("Barrier", lambda rest: self._stub.Barrier(request, timeout=rest), timeout)
 
     def stream(self, view: AnyView, options: StreamOptions = StreamOptions()) -> AsyncStream:
         """A stream of what a viewpoint needs, from `view` on; enter it to start."""

@@ -218,7 +218,7 @@ class AsyncTileStream(ABC, Generic[TileT]):
                 if self._open_since is not None:
                     self._retry.lost(time.monotonic() - self._open_since)
                     self._put(Disconnected(error))
-                if not await self._retry.wait():
+                if not await self._retry.wait(error.retry_after):
                     error = UnavailableError(f"{error}; gave up {self._retry.seconds:.0f} s and {self._retry.attempts} attempts later")
                     break
                 error = await self._call_until_told()

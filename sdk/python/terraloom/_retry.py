@@ -32,12 +32,13 @@ class Retry:
         if lasted >= STABLE_SECONDS or self._lost_at >= self._end:
             self._pause, self._end = self._policy.first_pause, self._lost_at + self._policy.patience
 
-    async def wait(self) -> bool:
-        """Pause before the next attempt; False when the patience is over."""
+    async def wait(self, at_least: float | None) -> bool:
+        """Pause before the next attempt, as long as the server asks for; False when the patience is over."""
         rest = self._end - time.monotonic()
         if rest <= 0.0:
             return False
-        await asyncio.sleep(min(self._pause * random.uniform(0.5, 1.0), rest))
+        asked = (at_least or 0.0) * random.uniform(1.0, 1.5)
+        await asyncio.sleep(min(max(self._pause * random.uniform(0.5, 1.0), asked), rest))
         self._pause = min(2 * self._pause, self._policy.longest_pause)
         self.attempts += 1
         return True
