@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from terraloom.errors import CancelledError, DataLossError, InternalError, ResourceExhaustedError, TerraloomError, UnavailableError
-from terraloom_engines.scheduler import Scheduler, Subscription
+from terraloom_engines.scheduler import Scheduler, Subscription, Workers
 from terraloom_engines.selection import Priority, WorkClass
 
 NOW = Priority(WorkClass.NEAR, 0.0, 0)
@@ -18,12 +18,13 @@ NOW = Priority(WorkClass.NEAR, 0.0, 0)
 class Workshop:
     """Work whose pieces are words: each waits until its gate opens, then answers the word in capitals."""
 
-    def __init__(self, capacity: int = 4096) -> None:
+    def __init__(self, capacity: int = 1 << 20) -> None:
         self.started: list[str] = []
         self.stored: dict[str, str] = {}
         self.gate = threading.Event()
         self.begun = threading.Semaphore(0)
-        self.scheduler: Scheduler[str, str] = Scheduler(self.stored.get, self.build, capacity=capacity)
+        self.workers = Workers(capacity)
+        self.scheduler: Scheduler[str, str] = Scheduler(self.stored.get, self.build, self.workers)
         self.delivered: list[tuple[str, str | TerraloomError]] = []
 
     def build(self, word: str, cancelled: Callable[[], bool]) -> str:
@@ -38,8 +39,12 @@ class Workshop:
             raise ZeroDivisionError("defect")
         return word.upper()
 
-    def subscribe(self) -> Subscription[str, str]:
-        return self.scheduler.subscribe(lambda word, result: self.delivered.append((word, result)))
+    def subscribe(self, client: str = "somebody") -> Subscription[str, str]:
+        return self.scheduler.subscribe(lambda word, result: self.delivered.append((word, result)), client)
+
+    async def close(self) -> None:
+        self.scheduler.close()
+        await self.workers.close()
 
     async def until_begun(self) -> None:
         """Returns when one more piece has started."""
@@ -57,12 +62,12 @@ async def workshop() -> AsyncIterator[Workshop]:
     workshop = Workshop()
     yield workshop
     workshop.gate.set()
-    await workshop.scheduler.close()
+    await workshop.close()
 
 
 async def blocked(workshop: Workshop) -> asyncio.Task[str]:
     """A first piece that keeps the worker busy until the gate opens."""
-    task = asyncio.create_task(workshop.scheduler.run("first", NOW))
+    task = asyncio.create_task(workshop.scheduler.run("first", NOW, "somebody"))
     await workshop.until_begun()
     return task
 
@@ -99,7 +104,7 @@ async def test_a_running_piece_makes_way_for_collision_and_goes_on_after_it(work
 
 
 async def test_a_running_piece_makes_way_for_much_coarser_ones_alone(workshop: Workshop) -> None:
-    task = asyncio.create_task(workshop.scheduler.run("deep", Priority(WorkClass.NEAR, 0.0, 15)))
+    task = asyncio.create_task(workshop.scheduler.run("deep", Priority(WorkClass.NEAR, 0.0, 15), "somebody"))
     await workshop.until_begun()
     subscription = workshop.subscribe()
     subscription.replace({"parent": Priority(WorkClass.NEAR, 0.0, 14), "idle": Priority(WorkClass.PREFETCH, 1.0, 2)})
@@ -125,7 +130,7 @@ async def test_new_wishes_reorder_the_queue(workshop: Workshop) -> None:
 
 async def test_one_generation_serves_all_who_want_it(workshop: Workshop) -> None:
     await blocked(workshop)
-    calls = [asyncio.create_task(workshop.scheduler.run("tile", NOW)) for _ in range(8)]
+    calls = [asyncio.create_task(workshop.scheduler.run("tile", NOW, "somebody")) for _ in range(8)]
     await asyncio.sleep(0.05)
     workshop.gate.set()
     assert await asyncio.gather(*calls) == ["TILE"] * 8
@@ -181,45 +186,79 @@ async def test_work_wanted_again_while_it_stops_is_started_anew(workshop: Worksh
 async def test_what_is_stored_waits_for_no_generation(workshop: Workshop) -> None:
     await blocked(workshop)
     workshop.stored["tile"] = "stored tile"
-    assert await asyncio.wait_for(workshop.scheduler.run("tile", NOW), 5) == "stored tile"
+    assert await asyncio.wait_for(workshop.scheduler.run("tile", NOW, "somebody"), 5) == "stored tile"
     assert workshop.scheduler.counters.found == 1
 
 
 async def test_errors_reach_whoever_asked_and_the_worker_goes_on(workshop: Workshop) -> None:
     workshop.gate.set()
     with pytest.raises(DataLossError, match="damaged entry"):
-        await workshop.scheduler.run("damaged", NOW)
+        await workshop.scheduler.run("damaged", NOW, "somebody")
     with pytest.raises(InternalError, match="broken failed: defect"):
-        await workshop.scheduler.run("broken", NOW)
-    assert await workshop.scheduler.run("sound", NOW) == "SOUND"
+        await workshop.scheduler.run("broken", NOW, "somebody")
+    assert await workshop.scheduler.run("sound", NOW, "somebody") == "SOUND"
     assert workshop.scheduler.counters.failed == 2
 
 
-async def test_a_full_queue_says_so_and_takes_more_when_it_drained() -> None:
-    workshop = Workshop(capacity=3)
-    first = await blocked(workshop)
-    subscription = workshop.subscribe()
-    subscription.replace({"a": NOW, "b": NOW})
-    with pytest.raises(ResourceExhaustedError, match="queue is full"):
-        await workshop.scheduler.run("c", NOW)
-    assert await asyncio.gather(asyncio.wait_for(asyncio.shield(first), 0.01), return_exceptions=True)
+async def test_a_client_that_fills_the_queue_is_told_when_to_come_back_and_leaves_room_for_others() -> None:
+    workshop = Workshop(capacity=8)
+    greedy, modest = workshop.subscribe("greedy"), workshop.subscribe("modest")
+    first = {f"piece {i}": NOW for i in range(4)}
+    greedy.replace(first)
+    with pytest.raises(ResourceExhaustedError, match="no room for 1 more") as caught:
+        greedy.replace(first | {"too much": NOW})
+    assert caught.value.retry_after is not None and caught.value.retry_after >= 1.0
+    assert set(greedy.wanted) == set(first)
+    assert (greedy.room, modest.room) == (0, 2)
+    modest.replace({"a": NOW, "b": NOW})
     workshop.gate.set()
-    await workshop.until(lambda: len(workshop.delivered) == 2)
-    assert await workshop.scheduler.run("c", NOW) == "C"
-    await workshop.scheduler.close()
+    await workshop.until(lambda: len(workshop.delivered) == 6)
+    assert await workshop.scheduler.run("too much", NOW, "greedy") == "TOO MUCH"
+    assert workshop.workers.room("greedy") == 4
+    await workshop.close()
+
+
+async def test_a_greedy_client_delays_another_by_one_piece(workshop: Workshop) -> None:
+    workshop.subscribe("greedy").replace({f"piece {i}": Priority(WorkClass.NEAR, 0.0, i) for i in range(2000)})
+    await workshop.until_begun()
+    await workshop.until(lambda: len(workshop.workers) == 1999)
+    modest = workshop.subscribe("modest")
+    modest.replace({"a": Priority(WorkClass.NEAR, 8.0, 18), "b": Priority(WorkClass.NEAR, 9.0, 18), "c": Priority(WorkClass.NEAR, 9.0, 19)})
+    await workshop.until(lambda: len(workshop.workers) == 2002)
+    workshop.gate.set()
+    await workshop.until(lambda: len(workshop.started) > 60)
+    assert [workshop.started.index(word) <= 3 + 4 * i for i, word in enumerate("abc")] == [True] * 3
+
+
+async def test_what_waits_for_several_worlds_is_one_queue(workshop: Workshop) -> None:
+    other: Scheduler[str, str] = Scheduler({}.get, workshop.build, workshop.workers)
+    await blocked(workshop)
+    tasks = [
+        asyncio.create_task(scheduler.run(word, Priority(work_class, 0.0, 0), "somebody"))
+        for scheduler, word, work_class in (
+            (workshop.scheduler, "far", WorkClass.FAR),
+            (other, "prefetch elsewhere", WorkClass.PREFETCH),
+            (other, "near elsewhere", WorkClass.NEAR),
+        )
+    ]
+    await workshop.until(lambda: len(workshop.workers) == 3)
+    workshop.gate.set()
+    await asyncio.gather(*tasks)
+    assert workshop.started[1:] == ["near elsewhere", "far", "prefetch elsewhere"]
+    other.close()
 
 
 async def test_closing_answers_all_who_wait() -> None:
     workshop = Workshop()
     first = await blocked(workshop)
-    second = asyncio.create_task(workshop.scheduler.run("second", NOW))
+    second = asyncio.create_task(workshop.scheduler.run("second", NOW, "somebody"))
     await asyncio.sleep(0.02)
-    await workshop.scheduler.close()
+    await workshop.close()
     for task in (first, second):
         with pytest.raises(UnavailableError, match="shutting down"):
             await task
     with pytest.raises(UnavailableError, match="shutting down"):
-        await workshop.scheduler.run("third", NOW)
+        await workshop.scheduler.run("third", NOW, "somebody")
 
 
 steps = st.lists(st.tuples(st.integers(0, 2), st.sets(st.sampled_from("abcdefgh"), max_size=8)), max_size=12)
@@ -230,7 +269,7 @@ steps = st.lists(st.tuples(st.integers(0, 2), st.sets(st.sampled_from("abcdefgh"
 async def test_everyone_gets_what_they_last_wanted_and_nothing_stays_behind(steps: list[tuple[int, set[str]]]) -> None:
     workshop = Workshop()
     got: list[set[str]] = [set(), set(), set()]
-    subscriptions = [workshop.scheduler.subscribe(lambda word, _, i=i: got[i].add(word)) for i in range(3)]
+    subscriptions = [workshop.scheduler.subscribe(lambda word, _, i=i: got[i].add(word), str(i % 2)) for i in range(3)]
     last: list[set[str]] = [set(), set(), set()]
     workshop.gate.set()
     for who, words in steps:
@@ -239,4 +278,4 @@ async def test_everyone_gets_what_they_last_wanted_and_nothing_stays_behind(step
         await asyncio.sleep(0)
     await workshop.until(lambda: len(workshop.scheduler) == 0)
     assert all(wanted <= received for wanted, received in zip(last, got, strict=True))
-    await workshop.scheduler.close()
+    await workshop.close()

@@ -39,6 +39,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     ground        how far tiles are from a viewpoint, and whether they may be seen
     selection     a view in, the tiles it needs out
     collision     a view in, the ground that a body may touch out
+    fairness      the order of work among clients: what nobody is starved by
     scheduler     one queue of work, ordered by time to need
     bench         what this machine can do
     server        the gRPC face

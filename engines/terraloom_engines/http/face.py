@@ -14,7 +14,7 @@ from terraloom_engines.server.worlds import ServedWorld, Worlds
 from terraloom_engines.store import MemoryStore
 from terraloom_engines.tiling import TileId
 
-__all__ = ["Face", "face_of", "waited_for"]
+__all__ = ["Face", "client_of", "face_of", "waited_for"]
 
 DOCUMENT_BYTES = 32 << 20
 """Memory for tilesets; one takes 2 kB packed and 20 kB else."""
@@ -48,13 +48,18 @@ class Face:
         if content is None:
             admission = self.admission() if tile.z > served.world.base_level else nullcontext()
             with admission, served.in_use():
-                content = await unless_disconnected(request, served.contents.get(key, waited_for(tile.z)))
+                content = await unless_disconnected(request, served.contents.get(key, waited_for(tile.z), client_of(request)))
         return content
 
 
 def waited_for(level: int) -> Priority:
     """Of what a request waits for: like what a viewpoint sees, coarse before fine."""
     return Priority(WorkClass.NEAR, 0.0, level)
+
+
+def client_of(request: Request) -> str:
+    """Who a request counts for in the queue: its host, since browsers have several connections."""
+    return f"http {request.client.host}" if request.client is not None else "http"
 
 
 def face_of(request: Request) -> Face:

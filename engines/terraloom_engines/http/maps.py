@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from terraloom.errors import InvalidArgumentError, NotFoundError, UnimplementedError
 from terraloom_engines.content import GridOptions
-from terraloom_engines.http.face import face_of, waited_for
+from terraloom_engines.http.face import client_of, face_of, waited_for
 from terraloom_engines.http.parameters import numbers, tile_of, whole_number
 from terraloom_engines.http.replies import etag_of, is_fresh, reply, version_of
 from terraloom_engines.http.waiting import unless_disconnected
@@ -83,7 +83,8 @@ async def heights(request: Request) -> Response:
     surface = GridOptions(query.get("surface", "ground_or_water"))  # type: ignore[arg-type]  # it checks
     sampling = Sampling(world.kind, east, north, level, surface)
     with face.admission(), served.in_use():
-        found, request.state.tiles = await unless_disconnected(request, sampled_heights(served.contents, sampling, waited_for(level)))
+        heights = sampled_heights(served.contents, sampling, waited_for(level), client_of(request))
+        found, request.state.tiles = await unless_disconnected(request, heights)
     names = (*_AXES[world.kind], "height")
     points = [dict(zip(names, point, strict=True)) for point in zip(east, north, found.tolist(), strict=True)]
     return JSONResponse({"level": level, "surface": surface.surface, "points": points}, headers={"Cache-Control": "no-cache"})

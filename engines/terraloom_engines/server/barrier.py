@@ -25,8 +25,8 @@ AT_ONCE = 64
 class Barrier:
     """The contents that are ready so far, and whether they are all."""
 
-    def __init__(self, contents: Contents) -> None:
-        self._contents = contents
+    def __init__(self, contents: Contents, client: str) -> None:
+        self._contents, self._client = contents, client
         self.ready: set[ContentKey] = set()
         self.complete = False
 
@@ -62,7 +62,7 @@ class Barrier:
         async def one(key: ContentKey) -> None:
             work_class = WorkClass.COLLISION if isinstance(key.options, GridOptions) else WorkClass.NEAR
             async with room:
-                await self._contents.get(key, Priority(work_class, 0.0, key.tile.z))
+                await self._contents.get(key, Priority(work_class, 0.0, key.tile.z), self._client)
             self.ready.add(key)
 
         async with asyncio.TaskGroup() as group:

@@ -15,7 +15,7 @@ from terraloom_engines.content import (
     decode_content,
     encode_content,
 )
-from terraloom_engines.scheduler import Pools, Scheduler
+from terraloom_engines.scheduler import Scheduler, Workers
 from terraloom_engines.selection import HeightRange, Priority
 from terraloom_engines.server.metrics import CONTENTS, ENCODING, GENERATION
 from terraloom_engines.store import MemoryStore, Store
@@ -24,8 +24,6 @@ from terraloom_engines.world import World
 
 MOST_HEIGHTS = 1 << 17
 """Tiles of which the range of heights is remembered; about 25 MB."""
-MOST_QUEUED = 8192
-"""Tiles under way at a time: more than the windows of all sessions together, so that one crowd of streams does not end another."""
 
 
 class ContentKey(NamedTuple):
@@ -48,17 +46,17 @@ class Found(NamedTuple):
 class Contents:
     """All contents of one world. Looking in the store and generating happen in the scheduler's threads, the rest on the event loop's.
 
-    `memory` keeps what was used last, `store` lies behind it, `pools` are the scheduler's threads. Create it on the thread of a running
-    event loop.
+    `memory` keeps what was used last, `store` lies behind it, `workers` are the server's threads and queues. Create it on the thread of a
+    running event loop.
     """
 
-    def __init__(self, world: World, memory: MemoryStore, store: Store, pools: Pools | None = None) -> None:
+    def __init__(self, world: World, memory: MemoryStore, store: Store, workers: Workers) -> None:
         self.world = world
         self._memory = memory
         self._store = store
         self._heights: dict[str, dict[TileId, tuple[float, float]]] = {}
         self._lock = threading.Lock()
-        self.scheduler: Scheduler[ContentKey, Found] = Scheduler(self._find, self._generate, capacity=MOST_QUEUED, pools=pools)
+        self.scheduler: Scheduler[ContentKey, Found] = Scheduler(self._find, self._generate, workers)
 
     def content_hash(self, key: ContentKey) -> bytes:
         """Hash of a content, known before the content is made."""
@@ -75,9 +73,12 @@ class Contents:
             CONTENTS.labels("memory").inc()
         return content
 
-    async def get(self, key: ContentKey, priority: Priority) -> TileContent:
-        """A content, generated if need be. Raises ResourceExhaustedError when the queue is full, and what generation raises."""
-        return self.cached(key) or (await self.scheduler.run(key, priority)).content
+    async def get(self, key: ContentKey, priority: Priority, client: str) -> TileContent:
+        """A content, generated if need be, in the turn of `client`.
+
+        Raises ResourceExhaustedError when the queue has no room for more of that client's, and what generation raises.
+        """
+        return self.cached(key) or (await self.scheduler.run(key, priority, client)).content
 
     def _find(self, key: ContentKey) -> Found | None:
         content = self._read(key, self._store)

@@ -17,7 +17,7 @@ AT_ONCE = 64
 """Tiles of one request that wait in the scheduler's queue at a time."""
 
 
-async def sampled_heights(contents: Contents, sampling: Sampling, priority: Priority) -> tuple[NDArray[np.float64], int]:
+async def sampled_heights(contents: Contents, sampling: Sampling, priority: Priority, client: str) -> tuple[NDArray[np.float64], int]:
     """Heights in metres above mean sea level, in the order of the places, and how many tiles they are read from.
 
     Raises InvalidArgumentError for places in more than `MOST_TILES` tiles, and what generation raises.
@@ -29,7 +29,7 @@ async def sampled_heights(contents: Contents, sampling: Sampling, priority: Prio
 
     async def fill(part: Part) -> None:
         async with room:
-            grid = (await contents.get(ContentKey(part.tile, sampling.options), priority)).height_grid
+            grid = (await contents.get(ContentKey(part.tile, sampling.options), priority, client)).height_grid
         assert grid is not None, "GridOptions make grids"
         heights[part.indices] = grid.sample(part.columns, part.rows)
 

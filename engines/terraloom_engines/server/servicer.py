@@ -150,7 +150,7 @@ class Servicer(TerraloomServicer):
         with (await self._served(request.world)).in_use() as served:
             tile, options = requests.tile_id(request.id, served.world), requests.content_options(request.content)
             key = ContentKey(tile, GridOptions(options.surface) if request.height_grid else options)
-            answer = replies.tile(await served.contents.get(key, WAITED_FOR))
+            answer = replies.tile(await served.contents.get(key, WAITED_FOR, context.peer()))
         allowance.spend(1, answer.ByteSize())
         return answer
 
@@ -158,7 +158,7 @@ class Servicer(TerraloomServicer):
         allowance = _required()
         with (await self._served(request.world)).in_use() as served:
             sampling = requests.sampling(request, served.world)
-            heights, tiles = await sampled_heights(served.contents, sampling, WAITED_FOR)
+            heights, tiles = await sampled_heights(served.contents, sampling, WAITED_FOR, context.peer())
         allowance.spend(tiles, heights.nbytes)
         surface, identity = replies.surface(sampling.options.surface), bytes.fromhex(served.world.identity)
         return pb.SampleHeightsResponse(height=heights.tolist(), surface=surface, world_identity=identity)
@@ -182,19 +182,19 @@ class Servicer(TerraloomServicer):
 
     async def Barrier(self, request: pb.BarrierRequest, context: Context) -> pb.BarrierResponse:  # noqa: N802
         allowance = _required()
-        answer = await self._barrier(request)
+        answer = await self._barrier(request, context.peer())
         allowance.spend(answer.tiles, 0)
         return answer
 
-    async def _barrier(self, request: pb.BarrierRequest) -> pb.BarrierResponse:
+    async def _barrier(self, request: pb.BarrierRequest, client: str) -> pb.BarrierResponse:
         deadline = in_range("deadline", request.deadline, 0.0, 86_400.0)
         if request.WhichOneof("where") == "session_id":
             session = self._sessions.of(CALLER.get(), request.session_id)
             requests.check_world(request.world, session.world)
-            barrier = Barrier(session.contents)
+            barrier = Barrier(session.contents, client)
             return await within(deadline, barrier, barrier.session(session))
         with (await self._served(request.world)).in_use() as served:
-            barrier, options = Barrier(served.contents), requests.content_options(request.content)
+            barrier, options = Barrier(served.contents, client), requests.content_options(request.content)
             match request.WhichOneof("where"):
                 case "region":
                     level = count_in_range("level", request.level, served.world.min_level, served.world.max_level)

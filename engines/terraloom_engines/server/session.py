@@ -33,6 +33,8 @@ WINDOW = 24
 """Tiles that a session asks for ahead of what it has sent."""
 SELECT_SECONDS = 0.03
 """Least time between two selections, each of which takes some 4 ms of the event loop."""
+ROOM_SECONDS = 0.5
+"""When a session asks again that the queue had no room for."""
 STATS_SECONDS = 1.0
 TILE_MESSAGE_BYTES = 512
 """Upper bound of a tile message without its content."""
@@ -63,7 +65,9 @@ class Session:
         self.world = contents.world
         self._heights = contents.heights(opening.content)
         self._busy_before = contents.scheduler.counters.busy_seconds
-        self._subscription = contents.scheduler.subscribe(self._arrived)
+        self._subscription = contents.scheduler.subscribe(
+            self._arrived, f"session {name} {'collision' if opening.classes == COLLISION else 'pictures'}"
+        )
         self._wake = asyncio.Event()
         self._error: TerraloomError | None = None
         self._consumed = False
@@ -210,6 +214,8 @@ class Session:
         wanted = len(self._subscription.wanted)
         if len(self._missing) > wanted and len(self._ready) + wanted <= WINDOW // 2:
             self._ask()
+            if len(self._missing) > len(self._subscription.wanted) < WINDOW - len(self._ready):
+                pauses.append(ROOM_SECONDS)  # the server's queue had no room for more
         if self._ready and (owed := self._owed()):
             pauses.append(owed)
         if self._stats_due is not None:
@@ -256,15 +262,19 @@ class Session:
         return self._plan is not None and tile in self._plan.tiles and tile not in self._missing
 
     def _ask(self) -> None:
-        """Fills the window with the most urgent tiles: those in memory become ready, the others are asked for."""
+        """Fills the window with the most urgent tiles: those in memory become ready, the others are asked for, as far as there is room."""
         wants: dict[ContentKey, Priority] = {}
+        room = self._subscription.room
         for tile, priority in list(self._missing.items()):
             if len(self._ready) + len(wants) >= WINDOW:
                 break
             key = ContentKey(tile, self.options)
-            content = None if key in self._subscription.wanted else self.contents.cached(key)
+            known = key in self._subscription.wanted
+            content = None if known else self.contents.cached(key)
             if content is None:
-                wants[key] = priority
+                room -= not known
+                if known or room >= 0:
+                    wants[key] = priority
             else:
                 self._accept(Found(content, generated=False))
         self._subscription.replace(wants)

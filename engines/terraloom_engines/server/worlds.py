@@ -1,8 +1,8 @@
 """Worlds: opened when first asked for, over shared networks, memory and threads.
 
-All worlds of a server share one loaded and proven set of networks, one memory of fields, one memory of encoded tiles, one store and
-one thread that generates. Every world has a queue of its own, ordered by time to need; the thread takes from the queues in turn, so a
-crowd in one world delays another by one tile at a time, and the cores are never used twice.
+All worlds of a server share one loaded and proven set of networks, one memory of fields, one memory of encoded tiles, one store, one
+queue of work and one thread that generates, so the cores are never used twice and a crowd in one world is to another what clients are to
+each other.
 
 At most `MOST_WORLDS` are open. One more closes the world that was used longest ago among those that nobody uses and that were not
 named when the server was started; its tiles stay in memory and store. Raises ResourceExhaustedError when there is none.
@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 from terraloom.errors import ResourceExhaustedError
 from terraloom_engines.networks import Refusal, open_networks
 from terraloom_engines.runtimes.catalogue import AUTO
-from terraloom_engines.scheduler import Pools
+from terraloom_engines.scheduler import MOST_WANTS, Workers
 from terraloom_engines.server.contents import Contents
 from terraloom_engines.store import MemoryStore, open_store
 from terraloom_engines.world import FieldMemory, World, check_seed, networks_bundle, open_base, world_name
@@ -26,6 +26,8 @@ MOST_WORLDS = 16
 """Worlds open at a time."""
 GRACE_SECONDS = 2.0
 """A world that was asked for so recently counts as used."""
+RETRY_SECONDS = 5.0
+"""When a client that was turned away is asked to come back."""
 
 
 class WorldName(NamedTuple):
@@ -80,10 +82,9 @@ class Worlds:
         self._default = wanted[0]
         self._open: dict[WorldName, ServedWorld] = {}
         self._openings: dict[WorldName, asyncio.Task[ServedWorld]] = {}
-        self._closings: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._pools = Pools.start()
+        self._workers = Workers(MOST_WANTS)
         self._open = {name: self._serve(world) for name, world in self._named.items()}
         return self
 
@@ -91,10 +92,10 @@ class Worlds:
         """Cancels what runs and waits for it; whoever still waits for a tile gets UnavailableError."""
         for opening in self._openings.values():
             opening.cancel()
-        await asyncio.gather(*self._openings.values(), *self._closings, return_exceptions=True)
+        await asyncio.gather(*self._openings.values(), return_exceptions=True)
         for served in self._open.values():
-            await served.contents.scheduler.close()
-        await self._pools.close()
+            served.contents.scheduler.close()
+        await self._workers.close()
 
     @property
     def refused(self) -> tuple[Refusal, ...]:
@@ -158,7 +159,7 @@ class Worlds:
         return World(wanted.name, wanted.seed, open_base(wanted.name, self._bundle), self._networks, self._fields, store)
 
     def _serve(self, world: World) -> ServedWorld:
-        return ServedWorld(world, Contents(world, self._memory, self._store, self._pools))
+        return ServedWorld(world, Contents(world, self._memory, self._store, self._workers))
 
     def _make_room(self) -> None:
         if len(self._open) + len(self._openings) < MOST_WORLDS:
@@ -166,9 +167,8 @@ class Worlds:
         now = asyncio.get_running_loop().time()
         idle = next((name for name, served in self._open.items() if name not in self._named and served.idle(now)), None)
         if idle is None:
-            raise ResourceExhaustedError(f"{MOST_WORLDS} worlds are in use, which is the limit: try again later")
+            text = f"{MOST_WORLDS} worlds are in use, which is the limit: try again later"
+            raise ResourceExhaustedError(text, retry_after=RETRY_SECONDS)
         served = self._open.pop(idle)
         served.world.forget()
-        closing = asyncio.create_task(served.contents.scheduler.close())
-        self._closings.add(closing)
-        closing.add_done_callback(self._closings.discard)
+        served.contents.scheduler.close()

@@ -1,0 +1,107 @@
+"""Many who ask a lot of one real server: nobody starves another, nobody fills its queue, and who is turned away comes back."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+import grpc
+import pytest
+
+from terraloom import AsyncClient
+from terraloom.errors import ResourceExhaustedError
+from terraloom.v1 import terraloom_pb2 as pb
+from terraloom.v1.terraloom_pb2_grpc import TerraloomStub
+from terraloom_engines.scheduler import Subscription
+from terraloom_engines.selection import Priority
+from terraloom_engines.server import Server, ServerOptions, worlds
+from terraloom_engines.server.contents import ContentKey, Found
+from terraloom_engines.tiling import TileId
+
+VARIANTS = [pb.ContentOptions(segments=32, texture_quality=quality) for quality in range(1, 7)]
+TILES = [pb.TileId(z=z, x=x, y=y) for z in range(5) for x in range(1 << z) for y in range(1 << z)]
+BATCH = 256
+"""Calls that are made at once: gRPC turns some away that come faster than the server takes them."""
+
+
+class Record:
+    """What a server's worker does, in order, and how much it had done when a tile was first asked for; it works when the gate is open."""
+
+    def __init__(self, server: Server) -> None:
+        scheduler = server.contents.scheduler
+        self._build, self._want = scheduler.build, scheduler.want
+        self.done: list[ContentKey] = []
+        self.before: dict[ContentKey, int] = {}
+        self.gate = threading.Event()
+        scheduler.build, scheduler.want = self.build, self.want  # type: ignore[method-assign]
+
+    def build(self, key: ContentKey, cancelled: Callable[[], bool]) -> Found:
+        assert self.gate.wait(60)
+        self.done.append(key)
+        return self._build(key, cancelled)
+
+    def want(self, key: ContentKey, subscription: Subscription[ContentKey, Found], priority: Priority) -> None:
+        self.before.setdefault(key, len(self.done))
+        self._want(key, subscription, priority)
+
+
+async def test_a_client_with_thousands_of_tiles_does_not_starve_a_modest_one() -> None:
+    async with Server(ServerOptions(port=0)) as server, grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        record, stub = Record(server), TerraloomStub(channel)
+        requests = [pb.GetTileRequest(id=tile, content=options) for options in VARIANTS for tile in TILES]
+        greedy = []
+        for first in range(0, len(requests), BATCH):
+            greedy += [stub.GetTile(request) for request in requests[first : first + BATCH]]
+            while len(server.contents.scheduler) < len(greedy):
+                await asyncio.sleep(0.005)
+        assert len(greedy) == 2046
+        record.gate.set()
+        async with AsyncClient(f"127.0.0.1:{server.port}") as modest:
+            tiles = [(await modest.get_tile(4, x, 5)).id for x in range(12)]
+        assert len(server.contents.scheduler.workers) > 1000, "the greedy client still waits for most of what it asked for"
+        modest_keys = [key for key in record.done if key.options.segments == 64]  # type: ignore[union-attr]
+        assert [key.tile for key in modest_keys] == [TileId(tile.z, tile.x, tile.y) for tile in tiles]
+        between = sorted(record.done.index(key) - record.before[key] for key in modest_keys)
+        assert between[-1] <= 2, "the piece that was running when it came, and at most one more"
+        for call in greedy:
+            call.cancel()
+
+
+async def test_a_full_queue_turns_away_with_a_hint_that_the_client_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worlds, "MOST_WANTS", 4)
+    async with Server(ServerOptions(port=0)) as server, AsyncClient(f"127.0.0.1:{server.port}") as client:
+        await client.get_tile(3, 0, 0)  # reads the base for the first time
+        record = Record(server)
+        others = [asyncio.create_task(client.get_tile(3, i, 2)) for i in range(2)]
+        while len(server.contents.scheduler) < 2:
+            await asyncio.sleep(0.001)
+        with pytest.raises(ResourceExhaustedError, match="no room for 1 more") as caught:
+            await client.get_tile(3, 3, 3, timeout=0.9)
+        assert caught.value.retry_after == 1.0
+        started, again = time.monotonic(), asyncio.create_task(client.get_tile(3, 3, 3))
+        await asyncio.sleep(0.2)
+        record.gate.set()
+        assert (await again).id.x == 3
+        assert time.monotonic() - started >= 1.0
+        await asyncio.gather(*others)
+
+
+async def test_sessions_wait_for_room_in_a_full_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worlds, "MOST_WANTS", 6)
+    async with Server(ServerOptions(port=0)) as server, grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        record = Record(server)
+        record.gate.set()
+        place = pb.Geodetic(longitude_degrees=10.0, latitude_degrees=46.0, height=3000.0)
+        selection = pb.Selection(radius=pb.Radius(radius=1000.0, level=4))
+        opening = pb.OpenSessionRequest(protocol_version=1, selection=selection, view=pb.View(sequence=1, geodetic=place))
+        call = TerraloomStub(channel).Stream()
+        await call.write(pb.ClientMessage(open=opening))
+        tiles = 0
+        async for event in call:
+            if event.WhichOneof("event") == "tile":
+                tiles += 1
+                await call.write(pb.ClientMessage(ack=pb.Ack(deliveries=[event.tile.delivery])))
+            if event.visible.complete:
+                break
+        assert tiles == 17
+        call.cancel()
