@@ -9,6 +9,7 @@ Read it in this order:
     rates       how much a caller may have a second
     tokens      who may call, from a file
     callers     whose call it is
+    pipe        bandwidth and delay of a connection, measured
     credit      how much may be under way
     requests    messages of the wire to values, checked
     replies     values to messages of the wire

@@ -245,8 +245,10 @@ class Session:
             self._stats.tiles_wasted += self._ready.pop(tile).generated
         self._stats.tiles_cancelled += sum(1 for key in self._subscription.wanted if key.tile not in plan.tiles)
         now = time.monotonic()
-        lacking = [(priority, tile) for tile, priority in plan.tiles.items() if self._lacks(tile, plan, now)]
-        self._missing = {tile: priority for priority, tile in sorted(lacking)}
+        wanted = sorted((priority, tile) for tile, priority in plan.tiles.items() if tile in self._ready or self._lacks(tile, plan, now))
+        for _, tile in wanted[WINDOW:]:
+            self._ready.pop(tile, None)  # it stays in memory, and leaves the window to what is more urgent
+        self._missing = {tile: priority for priority, tile in wanted if tile not in self._ready}
         for tile in plan.used():
             if tile in self.held:
                 self.held[tile] = self.held.pop(tile)
@@ -309,14 +311,17 @@ class Session:
             return None
         in_order = sorted(self._ready, key=plan.tiles.__getitem__)
         tile = next((tile for tile in in_order if plan.may_follow(tile, self.held)), None)
-        if tile is None or not self.window.allows(_payload(self._ready[tile].content) + TILE_MESSAGE_BYTES):
+        if tile is None:
+            return None
+        work_class = plan.tiles[tile].work_class
+        if not self.window.allows(_payload(self._ready[tile].content) + TILE_MESSAGE_BYTES, work_class):
             return None
         found = self._ready.pop(tile)
         message = replies.tile(found.content)
-        message.priority = pb.Priority.ValueType(plan.tiles[tile].work_class)
+        message.priority = pb.Priority.ValueType(work_class)
         message.view_sequence = self._asked[tile]
         size = message.ByteSize()
-        message.delivery = self.window.send(size)
+        message.delivery = self.window.send(size, work_class)
         self.held[tile] = found.content.content_hash
         self._drawn_stale = True
         self._stats.tiles_sent += 1
@@ -373,7 +378,8 @@ class Session:
         """Counters since the session was opened."""
         scheduler = self.contents.scheduler
         self._stats.tiles_queued = len(scheduler)
-        self._stats.bytes_unacknowledged = self.window.bytes
+        self._stats.bytes_unacknowledged, self._stats.window_bytes = self.window.bytes, self.window.limit
+        self._stats.delivery_rate, self._stats.round_trip = self.window.pipe.rate, self.window.pipe.round_trip
         self._stats.generation_seconds = scheduler.counters.busy_seconds - self._busy_before
         return self._stats
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from terraloom._counters import Counters
     from terraloom._glb import Mesh
     from terraloom._heights import Heightfield, HeightGrid, HeightTile
-    from terraloom._options import ContentOptions, Credit, Radius, Reconnect, ScreenSpaceError, StreamOptions
+    from terraloom._options import ClassCredit, ContentOptions, Credit, Radius, Reconnect, ScreenSpaceError, StreamOptions
     from terraloom._tile import Disconnected, Event, Failed, Reconnected, Removed, Tile, TileId, VisibleChange
     from terraloom._view import Camera, PlaneView, PlaneWaypoint, View, Waypoint
 
@@ -33,6 +33,7 @@ _MODULE_OF = {
     "AsyncCollisionStream": "_collision",
     "AsyncStream": "_async_stream",
     "Camera": "_view",
+    "ClassCredit": "_options",
     "Client": "_client",
     "CollisionOptions": "_collision",
     "CollisionStream": "_client",
@@ -70,6 +71,7 @@ __all__ = [
     "AsyncCollisionStream",
     "AsyncStream",
     "Camera",
+    "ClassCredit",
     "Client",
     "CollisionOptions",
     "CollisionStream",

@@ -40,7 +40,7 @@ class CollisionOptions:
             world=world,
             selection=pb.Selection(radius=pb.Radius(radius=self.radius, level=self.level or 0)),
             content=ContentOptions(surface=self.surface).message(),
-            credit=pb.Credit(bytes=self.credit.bytes, tiles=self.credit.tiles),
+            credit=self.credit.message(),
             have=[pb.HeldTile(id=tile.id.message(), content_hash=tile.content_hash) for tile in self.have],
             priorities=[pb.PRIORITY_COLLISION],
             client=client,

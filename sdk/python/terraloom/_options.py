@@ -45,11 +45,38 @@ class Radius:
 
 
 @dataclass(frozen=True, slots=True)
-class Credit:
-    """How much may be under way unacknowledged, in bytes and tiles; 0 takes the server's default."""
+class ClassCredit:
+    """How much of a window tiles of one class and of all less urgent ones may take together; 0 leaves it to the server."""
 
     bytes: int = 0
     tiles: int = 0
+
+
+WorkClass = Literal["near", "far", "prefetch"]
+"""What tiles for the eye are for, most urgent first: visible and coarse by far, visible, needed soon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """How much may be under way unacknowledged.
+
+    With `bytes` 0 the server measures the connection and chooses: as much as it takes to keep the connection busy, and no more, for what is
+    under way stands before an urgent tile; at most `most_bytes`. 0 of the others takes the server's default. A class of tiles
+    leaves part of the window to those that are more urgent, unless `classes` says how much it may take.
+    """
+
+    bytes: int = 0
+    tiles: int = 0
+    most_bytes: int = 0
+    classes: Mapping[WorkClass, ClassCredit] = field(default_factory=lambda: MappingProxyType({}))
+
+    def message(self) -> pb.Credit:
+        """The window on the wire; raises `InvalidArgumentError` for an unknown class."""
+        message = pb.Credit(bytes=self.bytes, tiles=self.tiles, most_bytes=self.most_bytes)
+        for name, part in self.classes.items():
+            _require_known("credit.classes", name, get_args(WorkClass))
+            message.classes.add(priority=pb.Priority.Value(f"PRIORITY_{name.upper()}"), bytes=part.bytes, tiles=part.tiles)
+        return message
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +160,7 @@ class StreamOptions:
             world=world,
             selection=self.selection_message(),
             content=self.content.message(),
-            credit=pb.Credit(bytes=self.credit.bytes, tiles=self.credit.tiles),
+            credit=self.credit.message(),
             have=[pb.HeldTile(id=tile.message(), content_hash=content_hash) for tile, content_hash in self.have.items()],
             client=client,
         )

@@ -85,30 +85,69 @@ Global___ProtocolVersion: _TypeAlias = ProtocolVersion  # noqa: Y015
 class Credit(_message.Message):
     """--------------------------------------------------------------------------------------------------------------------- session, client up
 
-    How much may be under way: the server sends while unacknowledged tiles stay within both, and always at least one tile.
+    How much may be under way: the server sends while unacknowledged tiles stay within all of it, and always at least one tile.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BYTES_FIELD_NUMBER: _builtins.int
     TILES_FIELD_NUMBER: _builtins.int
+    MOST_BYTES_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
     bytes: _builtins.int
-    """of tile messages; 0: the server's default"""
+    """of tile messages; 0: the server measures the connection and chooses, up to `most_bytes`"""
     tiles: _builtins.int
     """0: the server's default"""
+    most_bytes: _builtins.int
+    """the largest window that the server may choose; 0: its default"""
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassCredit]:
+        """left out: the server keeps parts of the window free for tiles that are more urgent"""
+
     def __init__(
         self,
         *,
         bytes: _builtins.int = ...,
         tiles: _builtins.int = ...,
+        most_bytes: _builtins.int = ...,
+        classes: _abc.Iterable[Global___ClassCredit] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "tiles", b"tiles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "classes", b"classes", "most_bytes", b"most_bytes", "tiles", b"tiles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Credit: _TypeAlias = Credit  # noqa: Y015
+
+@_typing.final
+class ClassCredit(_message.Message):
+    """What tiles of one class and of all less urgent ones may take of the window together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    TILES_FIELD_NUMBER: _builtins.int
+    priority: _world_pb2.Priority.ValueType
+    bytes: _builtins.int
+    """0: as if it was left out"""
+    tiles: _builtins.int
+    """0: as if it was left out"""
+    def __init__(
+        self,
+        *,
+        priority: _world_pb2.Priority.ValueType = ...,
+        bytes: _builtins.int = ...,
+        tiles: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "priority", b"priority", "tiles", b"tiles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClassCredit: _TypeAlias = ClassCredit  # noqa: Y015
 
 @_typing.final
 class HeldTile(_message.Message):
@@ -499,6 +538,9 @@ class Stats(_message.Message):
     TILES_QUEUED_FIELD_NUMBER: _builtins.int
     BYTES_UNACKNOWLEDGED_FIELD_NUMBER: _builtins.int
     GENERATION_SECONDS_FIELD_NUMBER: _builtins.int
+    WINDOW_BYTES_FIELD_NUMBER: _builtins.int
+    DELIVERY_RATE_FIELD_NUMBER: _builtins.int
+    ROUND_TRIP_FIELD_NUMBER: _builtins.int
     tiles_sent: _builtins.int
     bytes_sent: _builtins.int
     tiles_from_store: _builtins.int
@@ -512,6 +554,12 @@ class Stats(_message.Message):
     bytes_unacknowledged: _builtins.int
     generation_seconds: _builtins.float
     """busy time of generation, all tiles together"""
+    window_bytes: _builtins.int
+    """credit in bytes: the client's, or what the server has chosen"""
+    delivery_rate: _builtins.float
+    """bytes a second that the client acknowledged lately, at most; 0 while it is not known"""
+    round_trip: _builtins.float
+    """least seconds from a tile to its acknowledgement lately, less the time that the tile itself takes"""
     def __init__(
         self,
         *,
@@ -524,10 +572,13 @@ class Stats(_message.Message):
         tiles_queued: _builtins.int = ...,
         bytes_unacknowledged: _builtins.int = ...,
         generation_seconds: _builtins.float = ...,
+        window_bytes: _builtins.int = ...,
+        delivery_rate: _builtins.float = ...,
+        round_trip: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_sent", b"bytes_sent", "bytes_unacknowledged", b"bytes_unacknowledged", "generation_seconds", b"generation_seconds", "tiles_cancelled", b"tiles_cancelled", "tiles_from_store", b"tiles_from_store", "tiles_generated", b"tiles_generated", "tiles_queued", b"tiles_queued", "tiles_sent", b"tiles_sent", "tiles_wasted", b"tiles_wasted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_sent", b"bytes_sent", "bytes_unacknowledged", b"bytes_unacknowledged", "delivery_rate", b"delivery_rate", "generation_seconds", b"generation_seconds", "round_trip", b"round_trip", "tiles_cancelled", b"tiles_cancelled", "tiles_from_store", b"tiles_from_store", "tiles_generated", b"tiles_generated", "tiles_queued", b"tiles_queued", "tiles_sent", b"tiles_sent", "tiles_wasted", b"tiles_wasted", "window_bytes", b"window_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
