@@ -1,4 +1,4 @@
-"""Run the benchmarks and write benchmarks/results/MACHINE.json: `python -m benchmarks [generation glb relief towns serving]`."""
+"""Run the benchmarks and write benchmarks/results/MACHINE.json: `python -m benchmarks [NAME ...]`, all of them if none is named."""
 
 import json
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import generation, glb, http, machine, relief, serving, towns
+from benchmarks import generation, glb, http, machine, relief, serving, towns, urgency
 
 BENCHES = {
     "generation": generation.measure,
@@ -15,6 +15,7 @@ BENCHES = {
     "relief": relief.measure,
     "towns": towns.measure,
     "http": http.measure,
+    "urgency": urgency.measure,
 }
 
 

@@ -12,7 +12,9 @@ from terraloom_engines.selection import WorkClass
 from terraloom_engines.server.credit import Credit as Granted
 from terraloom_engines.server.credit import CreditWindow
 from terraloom_engines.server.pipe import Piece, Pipe
+from terraloom_engines.tiling import TileId
 
+ANYWHERE = TileId(0, 0, 0)
 TILE = 50_000
 COLLISION, NEAR, FAR, PREFETCH = WorkClass
 
@@ -21,14 +23,14 @@ def fill(window: CreditWindow, work_class: WorkClass, size: int = 1000) -> list[
     """Sends as many tiles of a class as may go."""
     sent = []
     while window.allows(size, work_class):
-        sent.append(window.send(size, work_class))
+        sent.append(window.send(ANYWHERE, size, work_class))
     return sent
 
 
 @pytest.mark.parametrize("credit", [Granted(bytes=8000), Granted(bytes=1 << 28, tiles=8), Granted(most_bytes=8000)])
 def test_bulk_leaves_the_credit_that_a_more_urgent_tile_needs(credit: Granted) -> None:
     window = CreditWindow(credit)
-    window.acknowledge([window.send(2000, NEAR)])
+    window.acknowledge([window.send(ANYWHERE, 2000, NEAR)])
     prefetched = fill(window, PREFETCH)
     assert len(prefetched) == 4
     assert len(fill(window, FAR)) == 2 and not window.allows(1000, PREFETCH)

@@ -127,9 +127,9 @@ def test_the_examples_run(server: str, name: str, monkeypatch: pytest.MonkeyPatc
     assert rolled.startswith("rolled 2") and "at the border" in rolled
 
 
-@pytest.mark.parametrize("title", ["Physics", "MuJoCo", "PyBullet"])
+@pytest.mark.parametrize("title", ["Physics", "Lockstep", "MuJoCo", "PyBullet"])
 def test_the_quickstarts_of_the_page_run(server: str, title: str, capsys: pytest.CaptureFixture[str]) -> None:
-    if title != "Physics":
+    if title not in ("Physics", "Lockstep"):
         pytest.importorskip(title.lower(), reason=f"{title.lower()} is not installed here; the extra is `sims`")
     section = re.split(rf"^#+ {title}$", PAGE.read_text(), flags=re.MULTILINE)[1]
     block = re.split(r"^```(?:python)?$", section, flags=re.MULTILINE)[1]

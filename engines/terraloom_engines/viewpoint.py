@@ -38,6 +38,8 @@ class ViewState:
     waypoints: tuple[Waypoint, ...] = ()
     """In order of time; they take the place of `velocity`."""
     kind: WorldKind = WorldKind.PLANET
+    sim_time: float = 0.0
+    """Simulated seconds, in lockstep."""
 
     @property
     def lines_per_radian(self) -> float:

@@ -19,6 +19,7 @@ Read it in this order:
     worlds      opened when first asked for, sharing networks, memory and threads
     coverage    which held tiles to draw
     session     one viewpoint: what it needs, what it holds, what is sent next
+    lockstep    the same step by step, for those who must be able to repeat it
     sessions    all of them by name
     sampling    heights of many places
     barrier     wait until a region is there

@@ -32,6 +32,8 @@ from terraloom_engines.server.statuses import StatusInterceptor
 from terraloom_engines.server.worlds import Worlds
 from terraloom_engines.world import World
 
+LEAST_PING_SECONDS = 5.0
+"""How often clients may ask for a sign of life."""
 PING_SECONDS, ANSWER_SECONDS = 30.0, 20.0
 """How often a connection is asked for a sign of life, and how long it may take: a client that vanished without a word loses its session."""
 TOKENS_SECONDS = 0.5
@@ -190,8 +192,9 @@ def _keepalive() -> list[tuple[str, int]]:
     return [
         ("grpc.keepalive_time_ms", milliseconds),
         ("grpc.keepalive_timeout_ms", int(1000 * ANSWER_SECONDS)),
+        ("grpc.http2.ping_timeout_ms", int(1000 * ANSWER_SECONDS)),  # of gRPC's own pings, which take the place of those
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", milliseconds // 2),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", int(1000 * LEAST_PING_SECONDS)),
     ]
 
 

@@ -12,7 +12,7 @@ from terraloom_engines.server.checks import count_in_range, in_range
 from terraloom_engines.server.contents import ContentKey, Contents
 from terraloom_engines.server.plans import make_plan
 from terraloom_engines.server.requests import PLANE_LIMIT
-from terraloom_engines.server.session import Session
+from terraloom_engines.server.sessions import AnySession
 from terraloom_engines.tiling import TileId, WorldKind, tile_from_lonlat, tile_from_place
 from terraloom_engines.viewpoint import ViewState
 
@@ -40,7 +40,7 @@ class Barrier:
         await self._plan(view, criteria, options)
         self.complete = True
 
-    async def session(self, session: Session) -> None:
+    async def session(self, session: AnySession) -> None:
         """The same for the newest view of a session, its part for collision included. Raises FailedPreconditionError without a view."""
         if session.view is None:
             raise FailedPreconditionError(f"session {session.name} has no view yet")

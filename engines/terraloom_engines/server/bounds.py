@@ -23,6 +23,7 @@ LONGEST = MappingProxyType(
         "terraloom.v1.OpenSessionRequest.have": 65_536,
         "terraloom.v1.OpenSessionRequest.priorities": 16,
         "terraloom.v1.OpenSessionRequest.client": 256,
+        "terraloom.v1.Credit.classes": 16,
         "terraloom.v1.Ack.deliveries": 16_384,
         "terraloom.v1.Forget.tiles": 65_536,
         "terraloom.v1.SubscribeRequest.session_id": 64,

@@ -17,6 +17,7 @@ from terraloom.v1 import terraloom_pb2 as pb
 from terraloom_engines.selection import WorkClass
 from terraloom_engines.server.checks import count_in_range, one_of
 from terraloom_engines.server.pipe import Piece, Pipe
+from terraloom_engines.tiling import TileId
 
 DEFAULT_TILES = 256
 MOST_BYTES = 8 << 20
@@ -84,6 +85,7 @@ class Numbers:
 
 
 class _Delivery(NamedTuple):
+    tile: TileId
     work_class: WorkClass
     piece: Piece
 
@@ -132,10 +134,10 @@ class CreditWindow:
                     return False
         return True
 
-    def send(self, size: int, work_class: WorkClass) -> int:
+    def send(self, tile: TileId, size: int, work_class: WorkClass) -> int:
         """Counts a tile message as under way and returns the number of its delivery."""
         self.numbers.last += 1
-        self._deliveries[self.numbers.last] = _Delivery(work_class, self.pipe.send(size, time.monotonic()))
+        self._deliveries[self.numbers.last] = _Delivery(tile, work_class, self.pipe.send(size, time.monotonic()))
         self._bytes[work_class] += size
         self._tiles[work_class] += 1
         return self.numbers.last
@@ -152,3 +154,10 @@ class CreditWindow:
                 self._tiles[found.work_class] -= 1
                 returned.append(found.piece)
         self.pipe.acknowledge(returned, time.monotonic())
+
+    def abandon(self) -> list[TileId]:
+        """The connection is another one: gives up what was under way, and returns it, for it may never have arrived."""
+        lost = [delivery.tile for delivery in self._deliveries.values()]
+        self._deliveries, self.pipe = {}, Pipe()
+        self._bytes, self._tiles = dict.fromkeys(WorkClass, 0), dict.fromkeys(WorkClass, 0)
+        return lost

@@ -14,7 +14,7 @@ from terraloom_engines.scheduler import SchedulerCounters
 from terraloom_engines.server.callers import CALLER, Caller
 from terraloom_engines.server.metrics import CONTENTS, ENCODING, GENERATION, MARGIN, SEND
 from terraloom_engines.server.plans import COLLISION
-from terraloom_engines.server.session import Session
+from terraloom_engines.server.sessions import AnySession
 from terraloom_engines.server.state import OUTCOMES, State
 from terraloom_engines.world import World
 
@@ -55,7 +55,7 @@ class Operations(OperationsServicer):
         )
 
 
-def _session(session: Session, caller: str) -> ops.SessionSummary:
+def _session(session: AnySession, caller: str) -> ops.SessionSummary:
     sent = session.sent
     return ops.SessionSummary(
         session_id=session.name,

@@ -5,7 +5,7 @@ the client, before whatever is more urgent. So the product is measured as BBR do
 Control, 2016): the most that was acknowledged per second lately, times the least time that an acknowledgement took lately. Two things
 differ here. A piece is a tile, which takes time of its own to go through: that is left out of the delay, and the window has room for one
 more. And acknowledgements come when a tile was applied, often several at once from a client that looks once a frame: the window has room
-for as many (`extra_acked` of later versions of BBR).
+for as many (like `extra_acked` of later versions of BBR).
 
 Times are seconds of one monotonic clock.
 """
@@ -13,20 +13,24 @@ Times are seconds of one monotonic clock.
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import median
 
 __all__ = ["Piece", "Pipe"]
 
 START_BYTES = 256 << 10
 """Window before anything is known."""
 LEAST_BYTES = 64 << 10
-STARTUP_GAIN, GAIN = 2.0, 1.25
-"""Factor on the product of bandwidth and delay: while the bandwidth still turns out to be larger, and later."""
+STARTUP_GAIN, PROBE_GAIN = 2.0, 1.25
+"""Factor on the product of bandwidth and delay: while the bandwidth still turns out to be larger, and later in every eighth round."""
+PROBE_ROUNDS = 8
 GROWTH, PLATEAU_ROUNDS = 1.25, 3
 """The bandwidth is found when it has not grown by this factor in so many rounds."""
 ROUNDS = 10
 """Rounds (from a piece to its acknowledgement) for which a bandwidth counts."""
 DELAY_SECONDS, BUCKET_SECONDS = 10.0, 0.5
 """How long a delay counts; after that long without a piece that went alone, one is made to."""
+BURSTS = 16
+"""Bursts of acknowledgements whose median counts: a client that looks once a frame sends nothing else, one that was held up sends a few."""
 FORGETTING = 0.98
 """Factor on the largest piece with every one that is smaller."""
 
@@ -75,12 +79,13 @@ class Pipe:
         """About the largest piece of late."""
         self._under_way = self._delivered = 0
         self._delivered_at = self._first_sent_at = 0.0
-        self._rate, self._extra = _Most(), _Most()
+        self._rate = _Most()
+        self._bursts: deque[float] = deque(maxlen=BURSTS)
         self._round, self._round_ends = 0, 0
         self._best, self._plateau, self._plateau_round = 0.0, 0, 0
         self._delays: deque[tuple[float, float, int]] = deque()
         self._alone_at: float | None = None
-        self._epoch_start, self._epoch_acked = 0.0, 0
+        self._epoch_start, self._epoch_acked, self._burst = 0.0, 0, 0.0
 
     @property
     def rate(self) -> float:
@@ -122,9 +127,14 @@ class Pipe:
             self._note_rate(piece, now)
         for piece in pieces:
             self._note_delay(piece, now)
-        gain = GAIN if self._plateau >= PLATEAU_ROUNDS else STARTUP_GAIN
-        extra = max(self._extra.value, self.largest)
-        self.window = max(int(gain * self._product() + extra) + self.largest, LEAST_BYTES)
+        burst = max(median(self._bursts or (0,)), self.largest)
+        self.window = max(int(self._gain * self._product() + burst) + self.largest, LEAST_BYTES)
+
+    @property
+    def _gain(self) -> float:
+        if self._plateau < PLATEAU_ROUNDS:
+            return STARTUP_GAIN
+        return 1.0 if self._round % PROBE_ROUNDS else PROBE_GAIN
 
     def _next_round(self) -> None:
         """What is under way now belongs to a new round."""
@@ -156,10 +166,10 @@ class Pipe:
     def _note_bursts(self, size: int, now: float) -> None:
         """How much more is acknowledged at once than the bandwidth delivers meanwhile."""
         if self._epoch_acked <= self.rate * (now - self._epoch_start):
-            self._epoch_start, self._epoch_acked = now, 0
+            self._bursts.append(self._burst)
+            self._epoch_start, self._epoch_acked, self._burst = now, 0, 0.0
         self._epoch_acked += size
-        expected = self.rate * (now - self._epoch_start)
-        self._extra.add(self._round, min(self._epoch_acked - expected, self._under_way))
+        self._burst = max(self._burst, self._epoch_acked - self.rate * (now - self._epoch_start))
 
     def _beyond(self, waited: float, size: int) -> float:
         """Bytes that the pipe takes up beyond a piece, by the time until that was acknowledged."""

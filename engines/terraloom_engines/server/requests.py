@@ -41,6 +41,7 @@ class Opening:
     stats: bool = False
     client: str = ""
     """As it names itself."""
+    lockstep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ def opening(message: pb.OpenSessionRequest, world: World) -> Opening:
         {tile_id(held.id, world): held.content_hash for held in message.have},
         message.stats,
         message.client,
+        message.lockstep,
     )
 
 
@@ -211,6 +213,7 @@ def view_state(message: pb.View, world: World) -> ViewState:
         count_in_range("view.viewport_lines", message.viewport_lines or default.viewport_lines, 1, 65_536),
         _waypoints(message.waypoints, place),
         world.kind,
+        finite("view.sim_time", message.sim_time),
     )
 
 

@@ -23,8 +23,7 @@ from terraloom_engines.server.contents import ContentKey
 from terraloom_engines.server.credit import Credit
 from terraloom_engines.server.rates import Allowance
 from terraloom_engines.server.sampling import sampled_heights
-from terraloom_engines.server.session import Session
-from terraloom_engines.server.sessions import Sessions
+from terraloom_engines.server.sessions import AnySession, Sessions
 from terraloom_engines.server.worlds import ServedWorld, Worlds
 
 LONGEST_CLIENT = 128
@@ -74,7 +73,7 @@ class Servicer(TerraloomServicer):
             reader.cancel()
             self._sessions.close(session, CancelledError("the stream has ended"))
 
-    async def _read(self, session: Session, messages: AsyncIterator[pb.ClientMessage]) -> None:
+    async def _read(self, session: AnySession, messages: AsyncIterator[pb.ClientMessage]) -> None:
         """Applies what comes up; the stream ends with the first message that is wrong, and when the client sends no more."""
         try:
             async for message in messages:
@@ -87,7 +86,7 @@ class Servicer(TerraloomServicer):
             _log.exception("reading session %s failed", session.name)
             session.end(InternalError(f"reading session {session.name} failed: see the server's log ({type(error).__name__})"))
 
-    def _apply(self, session: Session, message: pb.ClientMessage) -> None:
+    def _apply(self, session: AnySession, message: pb.ClientMessage) -> None:
         match message.WhichOneof("message"):
             case "view":
                 session.look(message.view.sequence, requests.view_state(message.view, session.world))
@@ -104,7 +103,7 @@ class Servicer(TerraloomServicer):
             case None:
                 raise InvalidArgumentError("a message of the client is empty, or of a kind that this server does not know")
 
-    async def _open(self, request: pb.OpenSessionRequest) -> Session:
+    async def _open(self, request: pb.OpenSessionRequest) -> AnySession:
         requests.check_version(request)
         served = await self._served(request.world)
         opening = requests.opening(request, served.world)
@@ -116,7 +115,7 @@ class Servicer(TerraloomServicer):
         _log.info("session opened", extra={"session": session.name} | told)
         return session
 
-    def _opened(self, session: Session) -> pb.SessionOpened:
+    def _opened(self, session: AnySession) -> pb.SessionOpened:
         return pb.SessionOpened(
             protocol_version=pb.PROTOCOL_VERSION_1,
             session_id=session.name,

@@ -174,6 +174,7 @@ class Session:
         if self._consumed:
             raise FailedPreconditionError(f"session {self.name} has a subscriber already")
         self._consumed = True
+        self._begin()
         try:
             while True:
                 self._wake.clear()
@@ -187,6 +188,13 @@ class Session:
                     await self._sleep(pause)
         finally:
             self._consumed = False
+
+    def _begin(self) -> None:
+        """A connection begins: nothing is drawn there yet, and what was not acknowledged over a former one may not have arrived."""
+        for tile in self.window.abandon():
+            self.held.pop(tile, None)
+        self._drawn, self._complete = set(), (False, 0)
+        self._changed()
 
     async def _sleep(self, pause: float | None) -> None:
         """Until something changed, or `pause` seconds."""
@@ -321,7 +329,7 @@ class Session:
         message.priority = pb.Priority.ValueType(work_class)
         message.view_sequence = self._asked[tile]
         size = message.ByteSize()
-        message.delivery = self.window.send(size, work_class)
+        message.delivery = self.window.send(tile, size, work_class)
         self.held[tile] = found.content.content_hash
         self._drawn_stale = True
         self._stats.tiles_sent += 1

@@ -10,11 +10,14 @@ from contextlib import aclosing, contextmanager
 from terraloom.errors import NotFoundError, ResourceExhaustedError, TerraloomError
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom_engines.server.callers import Caller
+from terraloom_engines.server.lockstep import LockstepSession
 from terraloom_engines.server.margins import observe_sending
 from terraloom_engines.server.requests import Opening
 from terraloom_engines.server.session import Session
 from terraloom_engines.server.worlds import ServedWorld
 
+AnySession = Session | LockstepSession
+"""Sessions that follow views as they come, and those that answer step by step."""
 MOST_SESSIONS = 2048
 """Sessions open at a time; one that is idle takes some 30 kB with its connection."""
 RETRY_SECONDS = 5.0
@@ -31,7 +34,7 @@ class Sessions:
     """All sessions of a server. Lives on the event loop's thread."""
 
     def __init__(self) -> None:
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, AnySession] = {}
         self._worlds: dict[str, ServedWorld] = {}
         self._callers: dict[str, Caller] = {}
         self._idle: dict[str, asyncio.TimerHandle] = {}
@@ -39,36 +42,42 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
+    def __getitem__(self, name: str) -> AnySession:
+        """The session of that name, whosever it is. Raises NotFoundError."""
+        if name not in self._sessions:
+            raise _unknown(name)
+        return self._sessions[name]
+
     @property
-    def all(self) -> list[Session]:
+    def all(self) -> list[AnySession]:
         """Those that are open, the oldest first, and after each its part for collision."""
         return [part for session in self._sessions.values() for part in (session, session.collision) if part is not None]
 
-    def caller_of(self, session: Session) -> str:
+    def caller_of(self, session: AnySession) -> str:
         """The name of a session's token."""
         return self._callers[session.name].name
 
-    def of(self, caller: Caller, name: str) -> Session:
+    def of(self, caller: Caller, name: str) -> AnySession:
         """The caller's session of that name. Raises NotFoundError, for those of others too."""
-        if name not in self._sessions or self._callers[name] is not caller:
-            text = f"session {name[:LONGEST_NAME]!r} is not open: it never was, or nobody listened to it for {IDLE_SECONDS:g} s"
-            raise NotFoundError(text)
-        return self._sessions[name]
+        if self._callers.get(name) is not caller:
+            raise _unknown(name)
+        return self[name]
 
-    def open(self, served: ServedWorld, opening: Opening, caller: Caller) -> Session:
+    def open(self, served: ServedWorld, opening: Opening, caller: Caller) -> AnySession:
         """A new session in a world, which it keeps open, and which waits for its subscriber. Raises ResourceExhaustedError."""
         caller.require_session()
         if len(self._sessions) >= MOST_SESSIONS:
             text = f"{MOST_SESSIONS} sessions are open, which is the limit: try again later"
             raise ResourceExhaustedError(text, retry_after=RETRY_SECONDS)
-        session = Session(secrets.token_hex(8), served.contents, opening, caller.allowance)
+        make = LockstepSession if opening.lockstep else Session
+        session = make(secrets.token_hex(8), served.contents, opening, caller.allowance)
         self._sessions[session.name], self._worlds[session.name], self._callers[session.name] = session, served, caller
         caller.sessions += 1
         served.hold()
         self._wait(session)
         return session
 
-    def close(self, session: Session, error: TerraloomError) -> None:
+    def close(self, session: AnySession, error: TerraloomError) -> None:
         """Gives up a session's work; whoever listens hears `error`."""
         if timer := self._idle.pop(session.name, None):
             timer.cancel()
@@ -94,7 +103,7 @@ class Sessions:
             self.close(session, error)
 
     @contextmanager
-    def _kept(self, session: Session) -> Iterator[None]:
+    def _kept(self, session: AnySession) -> Iterator[None]:
         """While a connection consumes the session it does not end; without one it does after a while."""
         if timer := self._idle.pop(session.name, None):
             timer.cancel()
@@ -105,7 +114,7 @@ class Sessions:
             if owner is not None and not owner.attached:  # one that was turned away leaves it to the one who listens
                 self._wait(owner)
 
-    async def events(self, session: Session) -> AsyncGenerator[pb.ServerEvent, None]:
+    async def events(self, session: AnySession) -> AsyncGenerator[pb.ServerEvent, None]:
         """The session's events while a connection consumes them."""
         with self._kept(session):
             async with aclosing(session.events()) as events:
@@ -115,6 +124,10 @@ class Sessions:
                     if event.HasField("tile"):
                         observe_sending(event.tile.priority, time.perf_counter() - turn)
 
-    def _wait(self, session: Session) -> None:
+    def _wait(self, session: AnySession) -> None:
         gone = NotFoundError(f"session {session.name!r} was closed: nobody listened to it for {IDLE_SECONDS:g} s")
         self._idle[session.name] = asyncio.get_running_loop().call_later(IDLE_SECONDS, self.close, session, gone)
+
+
+def _unknown(name: str) -> NotFoundError:
+    return NotFoundError(f"session {name[:LONGEST_NAME]!r} is not open: it never was, or nobody listened to it for {IDLE_SECONDS:g} s")

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from terraloom._async_client import AsyncClient
     from terraloom._async_stream import AsyncStream
     from terraloom._barrier import Region
-    from terraloom._client import Client, CollisionStream, Stream, connect
+    from terraloom._client import Client, CollisionStream, Lockstep, Stream, connect
     from terraloom._collision import AsyncCollisionStream, CollisionOptions
     from terraloom._connection import Tls
     from terraloom._counters import Counters
     from terraloom._glb import Mesh
     from terraloom._heights import Heightfield, HeightGrid, HeightTile
+    from terraloom._lockstep import AsyncLockstep, Step
     from terraloom._options import ClassCredit, ContentOptions, Credit, Radius, Reconnect, ScreenSpaceError, StreamOptions
     from terraloom._tile import Disconnected, Event, Failed, Reconnected, Removed, Tile, TileId, VisibleChange
     from terraloom._view import Camera, PlaneView, PlaneWaypoint, View, Waypoint
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     "AsyncClient": "_async_client",
     "AsyncCollisionStream": "_collision",
+    "AsyncLockstep": "_lockstep",
     "AsyncStream": "_async_stream",
     "Camera": "_view",
     "ClassCredit": "_options",
@@ -46,6 +48,7 @@ _MODULE_OF = {
     "HeightGrid": "_heights",
     "HeightTile": "_heights",
     "Heightfield": "_heights",
+    "Lockstep": "_client",
     "Mesh": "_glb",
     "PlaneView": "_view",
     "PlaneWaypoint": "_view",
@@ -55,6 +58,7 @@ _MODULE_OF = {
     "Region": "_barrier",
     "Removed": "_tile",
     "ScreenSpaceError": "_options",
+    "Step": "_lockstep",
     "Stream": "_client",
     "StreamOptions": "_options",
     "Tile": "_tile",
@@ -69,6 +73,7 @@ _MODULE_OF = {
 __all__ = [
     "AsyncClient",
     "AsyncCollisionStream",
+    "AsyncLockstep",
     "AsyncStream",
     "Camera",
     "ClassCredit",
@@ -84,6 +89,7 @@ __all__ = [
     "HeightGrid",
     "HeightTile",
     "Heightfield",
+    "Lockstep",
     "Mesh",
     "PlaneView",
     "PlaneWaypoint",
@@ -93,6 +99,7 @@ __all__ = [
     "Region",
     "Removed",
     "ScreenSpaceError",
+    "Step",
     "Stream",
     "StreamOptions",
     "Tile",

@@ -6,14 +6,16 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar, overload
+from weakref import WeakSet
 
 from terraloom._async_stream import AsyncStream
 from terraloom._barrier import Region, barrier_message
 from terraloom._collision import AsyncCollisionStream, CollisionOptions
 from terraloom._connection import Connection, Tls
 from terraloom._encoding import encoded
-from terraloom._heights import HeightGrid, ecef_points, height_grid_from_message, sampling_message
+from terraloom._heights import HeightGrid, HeightTile, ecef_points, height_grid_from_message, sampling_message
+from terraloom._lockstep import AsyncLockstep
 from terraloom._options import ContentOptions, StreamOptions, Surface
 from terraloom._status import MissingMethodError, translated_errors
 from terraloom._tile import Tile, TileId, tile_from_message
@@ -48,6 +50,7 @@ class AsyncClient:
             self._world = pb.WorldId(name=world, seed=seed)
         self._channel = self._connection.channel()
         self._stub, self._operations = self._connection.stub(self._channel), self._connection.operations(self._channel)
+        self._streams: WeakSet[AsyncStream | AsyncCollisionStream] = WeakSet()
 
     async def __aenter__(self) -> Self:
         return self
@@ -56,7 +59,9 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """End all calls and the connection."""
+        """End all calls, streams and connections."""
+        for stream in list(self._streams):
+            await stream.close()
         await self._channel.close(grace=None)
 
     async def _answer(self, method: str, call: Callable[[float | None], Awaitable[T]], timeout: float | None) -> T:
@@ -183,14 +188,40 @@ class AsyncClient:
         return await self._answer("Barrier", lambda rest: self._stub.Barrier(request, timeout=rest), timeout)
 
     def stream(self, view: AnyView, options: StreamOptions = StreamOptions()) -> AsyncStream:
-        """A stream of what a viewpoint needs, from `view` on; enter it to start."""
-        with encoded(options):
-            opening = options.message(self._world, client_name())
-        return AsyncStream(self._stub, self.target, opening, view, options.reconnect)
+        """A stream of what a viewpoint needs, from `view` on, on a connection of its own; enter it to start."""
+        return self._stream(view, options, lockstep=False)
 
     def collision_stream(self, view: AnyView, options: CollisionOptions = CollisionOptions()) -> AsyncCollisionStream:
         """A stream of the ground near a viewpoint, from `view` on, on a connection of its own; enter it to start."""
+        return self._collision_stream(view, options, lockstep=False)
+
+    @overload
+    def lockstep(self, view: AnyView, options: StreamOptions = ..., sim_time: float = 0.0) -> AsyncLockstep[Tile]: ...
+    @overload
+    def lockstep(self, view: AnyView, options: CollisionOptions, sim_time: float = 0.0) -> AsyncLockstep[HeightTile]: ...
+    def lockstep(
+        self, view: AnyView, options: StreamOptions | CollisionOptions = StreamOptions(), sim_time: float = 0.0
+    ) -> AsyncLockstep[Tile] | AsyncLockstep[HeightTile]:
+        """A viewpoint that goes step by step, from `view` on at `sim_time` seconds; enter it to make the first step.
+
+        With `StreamOptions` a step brings tiles to see, with `CollisionOptions` the ground near the viewpoint, all of it before it is done.
+        """
+        if isinstance(options, CollisionOptions):
+            return AsyncLockstep(self._collision_stream(view, options, lockstep=True), sim_time)
+        return AsyncLockstep(self._stream(view, options, lockstep=True), sim_time)
+
+    def _stream(self, view: AnyView, options: StreamOptions, lockstep: bool) -> AsyncStream:
+        stream = AsyncStream(self._connection, self._opening(options, lockstep), view, options.reconnect)
+        self._streams.add(stream)
+        return stream
+
+    def _collision_stream(self, view: AnyView, options: CollisionOptions, lockstep: bool) -> AsyncCollisionStream:
+        stream = AsyncCollisionStream(self._connection, self._opening(options, lockstep), view, options)
+        self._streams.add(stream)
+        return stream
+
+    def _opening(self, options: StreamOptions | CollisionOptions, lockstep: bool) -> pb.OpenSessionRequest:
         with encoded(options):
             opening = options.message(self._world, client_name())
-        channel = self._connection.channel()
-        return AsyncCollisionStream(channel, self._connection.stub(channel), self.target, opening, view, options)
+        opening.lockstep = lockstep
+        return opening

@@ -5,22 +5,32 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from terraloom._arrivals import Arrivals
+from terraloom._connection import Connection
 from terraloom._counters import Counters
 from terraloom._encoding import encoded
 from terraloom._options import Reconnect
 from terraloom._retry import Retry, is_worth_a_retry
 from terraloom._status import CutOffError, MissingMethodError, error_from_detail, translated_errors
-from terraloom._tile import Disconnected, Failed, Notice, Reconnected, Removed, Tile, TileId, VisibleChange, tile_from_message, tile_id
+from terraloom._tile import (
+    Disconnected,
+    Failed,
+    Notice,
+    Reconnected,
+    Removed,
+    StepComplete,
+    Tile,
+    TileId,
+    VisibleChange,
+    tile_from_message,
+    tile_id,
+)
 from terraloom._versions import missing_method, require_protocol
 from terraloom._view import AnyView
 from terraloom.errors import DeadlineExceededError, FailedPreconditionError, TerraloomError, UnavailableError
 from terraloom.v1 import terraloom_pb2 as pb
-
-if TYPE_CHECKING:
-    from terraloom.v1.terraloom_pb2_grpc import TerraloomAsyncStub  # exists for type checkers only
 
 CUT_OFF_CALLS = 16
 """Calls that may be cut off before one of them is opened."""
@@ -57,21 +67,20 @@ class AsyncTileStream(ABC, Generic[TileT]):
     stalls stops the server at the credit window. `session` is the server's answer with all defaults filled in, `counters` counts, and
     `visible`, `held` and `complete` follow the events taken. Ends by raising the server's error, or after `close`.
 
-    When the connection is lost it goes on in a new session, unless told not to: it says what it has, so that nothing comes twice, and
-    what was drawn stays until the new session has caught up. `Disconnected` and `Reconnected` tell of it.
+    It has a connection of its own, so that its bulk stands before nobody else's calls. When that is lost it goes on in a new session,
+    unless told not to: it says what it has, so that nothing comes twice, and what was drawn stays until the new session has caught up.
+    `Disconnected` and `Reconnected` tell of it.
     """
 
     _kind: type[TileT]
     """Of the tiles that this stream delivers."""
 
-    def __init__(
-        self, stub: "TerraloomAsyncStub", target: str, opening: pb.OpenSessionRequest, view: AnyView, reconnect: Reconnect | None
-    ) -> None:
+    def __init__(self, server: Connection, opening: pb.OpenSessionRequest, view: AnyView, reconnect: Reconnect | None) -> None:
         self.counters = Counters()
         self.session = pb.SessionOpened()
         self.visible: set[TileId] = set()
         self.held: dict[TileId, bytes] = {tile_id(held.id): held.content_hash for held in opening.have}
-        self._stub, self._target, self._opening = stub, target, opening
+        self._server, self._target, self._opening = server, server.target, opening
         self._arrivals = Arrivals(self.held)
         self._started = time.perf_counter()
         self._sequence = 0
@@ -122,8 +131,13 @@ class AsyncTileStream(ABC, Generic[TileT]):
 
     def move(self, view: AnyView) -> None:
         """Make `view` the newest; one that was not sent yet is replaced. Never waits. Raises InvalidArgumentError for one without sense."""
+        self._move(view, 0.0)
+
+    def _move(self, view: AnyView, sim_time: float) -> None:
         with encoded(view):
-            self._view = self._newest = view.message(self._sequence + 1)
+            message = view.message(self._sequence + 1)
+            message.sim_time = sim_time
+        self._view = self._newest = message
         self._sequence += 1
         self._sent[self._sequence] = time.perf_counter()
         self._sent.pop(self._sequence - VIEWS_REMEMBERED, None)
@@ -237,12 +251,17 @@ class AsyncTileStream(ABC, Generic[TileT]):
         return error
 
     async def _call(self) -> TerraloomError:
-        """Run one call until it ends; returns why it did. `_open_since` stays None when it was never opened."""
+        """Run one call until it ends; returns why it did. `_open_since` stays None when it was never opened.
+
+        It has a connection of its own, made for it: one that failed would wait as gRPC sees fit, and not as `Reconnect` says.
+        """
         self._connection += 1
         self._final, self._open_since = None, None
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._call_in_use = opened
-        call = self._stub.Stream(self._messages(opened))
+        channel = self._server.channel()
+        stub = self._server.stub(channel)
+        call = stub.Stream(self._messages(opened))
         try:
             with translated_errors(self._target):
                 async for message in call:
@@ -253,7 +272,7 @@ class AsyncTileStream(ABC, Generic[TileT]):
                         self._receive(message)
             return UnavailableError(f"{self._target}: the server ended the stream")
         except MissingMethodError:
-            return await missing_method(self._stub, self._target, "Stream")
+            return await missing_method(stub, self._target, "Stream")
         except TerraloomError as error:
             return self._final or error
         finally:
@@ -261,6 +280,7 @@ class AsyncTileStream(ABC, Generic[TileT]):
             opened.cancel()
             self._call_in_use = None
             self._work.set()
+            await channel.close(grace=None)
 
     def _open(self, session: pb.SessionOpened) -> None:
         """A session was opened: the first, or one that goes on with what the former left."""
@@ -300,6 +320,8 @@ class AsyncTileStream(ABC, Generic[TileT]):
                 removed = Removed(tuple(map(tile_id, message.remove.tiles)))
                 self._arrivals.drop(removed.tiles)
                 self._put(removed)
+            case "step":
+                self._put(StepComplete(message.step.view_sequence, message.step.sim_time, message.step.state_hash))
             case "error" if message.error.final:
                 self._final = error_from_detail(message.error, self._target)
             case "error":

@@ -5,7 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
 from functools import cache, partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from terraloom._async_client import AsyncClient
 from terraloom._async_stream import AsyncTileStream, TileT
@@ -14,6 +14,7 @@ from terraloom._collision import AsyncCollisionStream, CollisionOptions
 from terraloom._connection import Tls
 from terraloom._counters import Counters
 from terraloom._heights import HeightGrid, HeightTile
+from terraloom._lockstep import AsyncLockstep, Step
 from terraloom._options import ContentOptions, StreamOptions, Surface
 from terraloom._tile import Notice, Tile, TileId
 from terraloom._view import AnyView
@@ -134,6 +135,61 @@ class CollisionStream(TileStream[HeightTile]):
         return dict(self._collision.ground)
 
 
+class Lockstep(Generic[TileT]):
+    """`AsyncLockstep` for plain code: a viewpoint that goes step by step; a context manager."""
+
+    def __init__(self, lockstep: AsyncLockstep[TileT]) -> None:
+        self._lockstep = lockstep
+
+    def __enter__(self) -> Self:
+        _run(self._lockstep.__aenter__())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the session."""
+        _run(self._lockstep.close())
+
+    @property
+    def first(self) -> Step[TileT]:
+        """The step that was made when it was entered."""
+        return self._lockstep.first
+
+    @property
+    def session(self) -> pb.SessionOpened:
+        """The server's answer with all defaults filled in."""
+        return self._lockstep.session
+
+    @property
+    def counters(self) -> Counters:
+        """What has been received so far."""
+        return self._lockstep.counters
+
+    @property
+    def visible(self) -> frozenset[TileId]:
+        """The tiles to draw; of height grids, the ground."""
+        return self._lockstep.visible
+
+    @property
+    def held(self) -> dict[TileId, bytes]:
+        """Content hashes of the tiles that came and were not freed."""
+        return self._lockstep.held
+
+    @property
+    def sim_time(self) -> float:
+        """Simulated seconds of the last step."""
+        return self._lockstep.sim_time
+
+    def step(self, view: AnyView, sim_time: float) -> Step[TileT]:
+        """Moves to `view` at a simulated time in seconds, waits until all that it needs is there, and tells what changed.
+
+        Raises `InvalidArgumentError` for a time before that of the last step, and what ended the session.
+        """
+        return _run(self._lockstep.step(view, sim_time))
+
+
 def _iterate(items: AsyncIterator[T]) -> Iterator[T]:
     """The items of an async iterator, one hop to the loop each."""
     end = object()
@@ -234,6 +290,19 @@ class Client:
     def collision_stream(self, view: AnyView, options: CollisionOptions = CollisionOptions()) -> CollisionStream:
         """A stream of the ground near a viewpoint, from `view` on, on a connection of its own; enter it to start."""
         return CollisionStream(_run(_call(self._client.collision_stream, view, options)))
+
+    @overload
+    def lockstep(self, view: AnyView, options: StreamOptions = ..., sim_time: float = 0.0) -> Lockstep[Tile]: ...
+    @overload
+    def lockstep(self, view: AnyView, options: CollisionOptions, sim_time: float = 0.0) -> Lockstep[HeightTile]: ...
+    def lockstep(
+        self, view: AnyView, options: StreamOptions | CollisionOptions = StreamOptions(), sim_time: float = 0.0
+    ) -> Lockstep[Tile] | Lockstep[HeightTile]:
+        """A viewpoint that goes step by step, from `view` on at `sim_time` seconds; enter it to make the first step.
+
+        With `StreamOptions` a step brings tiles to see, with `CollisionOptions` the ground near the viewpoint, all of it before it is done.
+        """
+        return Lockstep(_run(_call(self._client.lockstep, view, options, sim_time)))
 
 
 def connect(target: str, world: str = "", seed: int = 0, *, tls: Tls | None = None, token: str | None = None) -> Client:

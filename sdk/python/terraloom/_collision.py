@@ -2,20 +2,14 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import TYPE_CHECKING
-
-import grpc
 
 from terraloom._async_stream import AsyncTileStream
+from terraloom._connection import Connection
 from terraloom._heights import HeightTile, height_tile_from_message
 from terraloom._options import ContentOptions, Credit, Reconnect, Surface
 from terraloom._tile import Notice, Removed, TileId
 from terraloom._view import AnyView
 from terraloom.v1 import terraloom_pb2 as pb
-
-if TYPE_CHECKING:
-    from terraloom.v1.terraloom_pb2_grpc import TerraloomAsyncStub  # exists for type checkers only
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,32 +45,14 @@ class AsyncCollisionStream(AsyncTileStream[HeightTile]):
     """The ground near a moving viewpoint and ahead of it, as height grids of one level. See `AsyncTileStream` for all that it does.
 
     `ground` are the tiles that the client has: those taken, less those freed. A tile in it never changes, and neighbours share the heights
-    of their edge, bit for bit. `complete` says that all ground within the radius of the newest view is among them. It has a connection
-    of its own, so that no bulk stands before it.
+    of their edge, bit for bit. `complete` says that all ground within the radius of the newest view is among them.
     """
 
     _kind = HeightTile
 
-    def __init__(
-        self,
-        channel: grpc.aio.Channel,
-        stub: "TerraloomAsyncStub",
-        target: str,
-        opening: pb.OpenSessionRequest,
-        view: AnyView,
-        options: CollisionOptions,
-    ) -> None:
-        super().__init__(stub, target, opening, view, options.reconnect)
+    def __init__(self, server: Connection, opening: pb.OpenSessionRequest, view: AnyView, options: CollisionOptions) -> None:
+        super().__init__(server, opening, view, options.reconnect)
         self.ground: dict[TileId, HeightTile] = {tile.id: tile for tile in options.have}
-        self._channel = channel
-
-    async def close(self) -> None:
-        """End the session and its connection; what has arrived can still be taken."""
-        await super().close()
-        await self._channel.close(grace=None)
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self.close()
 
     def _decode(self, message: pb.Tile) -> HeightTile:
         return height_tile_from_message(message)

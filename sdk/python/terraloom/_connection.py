@@ -26,8 +26,10 @@ CHANNEL_OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 5000),  # how long one attempt to connect may take, whatever the name says
     ("grpc.max_reconnect_backoff_ms", 2000),
-    ("grpc.keepalive_time_ms", 30_000),  # a server that vanished without a word ends calls with UNAVAILABLE
-    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_time_ms", 10_000),  # a server that vanished without a word ends calls with UNAVAILABLE
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),  # gRPC measures bandwidth by pings, too: while one is under way it sends no other
+    ("grpc.http2.max_pings_without_data", 0),  # also while there is nothing to tell it
 )
 TOKEN_VARIABLE = "TERRALOOM_TOKEN"
 

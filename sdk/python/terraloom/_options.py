@@ -87,8 +87,8 @@ class Reconnect:
     the stream ends with the error that cut it off.
     """
 
-    first_pause: float = 0.1
-    longest_pause: float = 5.0
+    first_pause: float = 0.05
+    longest_pause: float = 1.0
     patience: float = 120.0
 
     def __post_init__(self) -> None:

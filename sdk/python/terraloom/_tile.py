@@ -130,7 +130,16 @@ class Reconnected:
     seconds: float
 
 
-Notice = VisibleChange | Removed | Failed | Disconnected | Reconnected
+@dataclass(frozen=True, slots=True)
+class StepComplete:
+    """The step numbered `view_sequence` of a lockstep session is complete; `state_hash` is over all that is held and drawn now."""
+
+    view_sequence: int
+    sim_time: float
+    state_hash: bytes
+
+
+Notice = VisibleChange | Removed | Failed | Disconnected | Reconnected | StepComplete
 """What streams tell of besides tiles."""
 Event = Tile | Notice
 """What `AsyncStream.events` yields."""

@@ -188,11 +188,16 @@ class OpenSessionRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     STATS_FIELD_NUMBER: _builtins.int
     CLIENT_FIELD_NUMBER: _builtins.int
+    LOCKSTEP_FIELD_NUMBER: _builtins.int
     protocol_version: Global___ProtocolVersion.ValueType
     stats: _builtins.bool
     """send Stats once a second"""
     client: _builtins.str
     """name and version, for the server's log"""
+    lockstep: _builtins.bool
+    """In lockstep every view is a step: it carries `sim_time`, is answered by the tiles and changes that it takes and a StepComplete, and
+    nothing comes between two steps. A step is made when the former one is complete. Answers depend on the steps alone, not on the clock.
+    """
     @_builtins.property
     def world(self) -> _world_pb2.WorldId: ...
     @_builtins.property
@@ -226,10 +231,11 @@ class OpenSessionRequest(_message.Message):
         view: _world_pb2.View | None = ...,
         stats: _builtins.bool = ...,
         client: _builtins.str = ...,
+        lockstep: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "credit", b"credit", "selection", b"selection", "view", b"view", "world", b"world"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client", b"client", "content", b"content", "credit", b"credit", "have", b"have", "priorities", b"priorities", "protocol_version", b"protocol_version", "selection", b"selection", "stats", b"stats", "view", b"view", "world", b"world"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client", b"client", "content", b"content", "credit", b"credit", "have", b"have", "lockstep", b"lockstep", "priorities", b"priorities", "protocol_version", b"protocol_version", "selection", b"selection", "stats", b"stats", "view", b"view", "world", b"world"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -466,6 +472,41 @@ class SessionOpened(_message.Message):
 Global___SessionOpened: _TypeAlias = SessionOpened  # noqa: Y015
 
 @_typing.final
+class StepComplete(_message.Message):
+    """The end of a step of a lockstep session: what its view needs is held and shown."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIEW_SEQUENCE_FIELD_NUMBER: _builtins.int
+    SIM_TIME_FIELD_NUMBER: _builtins.int
+    DELIVERIES_FIELD_NUMBER: _builtins.int
+    STATE_HASH_FIELD_NUMBER: _builtins.int
+    view_sequence: _builtins.int
+    sim_time: _builtins.float
+    """of the view"""
+    deliveries: _builtins.int
+    """tiles sent in the session so far"""
+    state_hash: _builtins.bytes
+    """BLAKE2b, 16 bytes, over all tiles that the client now holds, by level, column and row: z (uint32), x, y (int64), all little-endian,
+    content_hash, and a byte that is 1 if the tile is drawn and 0 if not. Equal hashes mean equal ground.
+    """
+    def __init__(
+        self,
+        *,
+        view_sequence: _builtins.int = ...,
+        sim_time: _builtins.float = ...,
+        deliveries: _builtins.int = ...,
+        state_hash: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliveries", b"deliveries", "sim_time", b"sim_time", "state_hash", b"state_hash", "view_sequence", b"view_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepComplete: _TypeAlias = StepComplete  # noqa: Y015
+
+@_typing.final
 class Visible(_message.Message):
     """One atomic change of the set of tiles to draw. Every tile shown was delivered or is held; parents are hidden in the same change that
     shows what replaces them, so a region once covered stays covered. Every newest view is answered by a last change with `complete`, even
@@ -640,6 +681,7 @@ class ServerEvent(_message.Message):
     REMOVE_FIELD_NUMBER: _builtins.int
     STATS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def opened(self) -> Global___SessionOpened: ...
     @_builtins.property
@@ -652,6 +694,8 @@ class ServerEvent(_message.Message):
     def stats(self) -> Global___Stats: ...
     @_builtins.property
     def error(self) -> Global___ErrorDetail: ...
+    @_builtins.property
+    def step(self) -> Global___StepComplete: ...
     def __init__(
         self,
         *,
@@ -661,12 +705,13 @@ class ServerEvent(_message.Message):
         remove: Global___Remove | None = ...,
         stats: Global___Stats | None = ...,
         error: Global___ErrorDetail | None = ...,
+        step: Global___StepComplete | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "event", b"event", "opened", b"opened", "remove", b"remove", "stats", b"stats", "tile", b"tile", "visible", b"visible"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "event", b"event", "opened", b"opened", "remove", b"remove", "stats", b"stats", "step", b"step", "tile", b"tile", "visible", b"visible"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "event", b"event", "opened", b"opened", "remove", b"remove", "stats", b"stats", "tile", b"tile", "visible", b"visible"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "event", b"event", "opened", b"opened", "remove", b"remove", "stats", b"stats", "step", b"step", "tile", b"tile", "visible", b"visible"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["opened", "tile", "visible", "remove", "stats", "error"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["opened", "tile", "visible", "remove", "stats", "error", "step"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

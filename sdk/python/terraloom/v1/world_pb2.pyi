@@ -403,6 +403,7 @@ class View(_message.Message):
     ASPECT_RATIO_FIELD_NUMBER: _builtins.int
     VIEWPORT_LINES_FIELD_NUMBER: _builtins.int
     WAYPOINTS_FIELD_NUMBER: _builtins.int
+    SIM_TIME_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """grows by at least 1 with every view of a session; tiles and visible sets repeat the one they answer"""
     vertical_field_of_view_degrees: _builtins.float
@@ -411,6 +412,8 @@ class View(_message.Message):
     """width over height; 0: 16:9"""
     viewport_lines: _builtins.int
     """height of the picture in pixels; 0: 1080"""
+    sim_time: _builtins.float
+    """lockstep: simulated seconds of this step; never less than in the step before"""
     @_builtins.property
     def geodetic(self) -> Global___Geodetic:
         """planets"""
@@ -444,10 +447,11 @@ class View(_message.Message):
         aspect_ratio: _builtins.float = ...,
         viewport_lines: _builtins.int = ...,
         waypoints: _abc.Iterable[Global___Waypoint] | None = ...,
+        sim_time: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["geodetic", b"geodetic", "heading_pitch_roll", b"heading_pitch_roll", "orientation", b"orientation", "plane", b"plane", "position", b"position", "quaternion", b"quaternion", "velocity", b"velocity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aspect_ratio", b"aspect_ratio", "geodetic", b"geodetic", "heading_pitch_roll", b"heading_pitch_roll", "orientation", b"orientation", "plane", b"plane", "position", b"position", "quaternion", b"quaternion", "sequence", b"sequence", "velocity", b"velocity", "vertical_field_of_view_degrees", b"vertical_field_of_view_degrees", "viewport_lines", b"viewport_lines", "waypoints", b"waypoints"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aspect_ratio", b"aspect_ratio", "geodetic", b"geodetic", "heading_pitch_roll", b"heading_pitch_roll", "orientation", b"orientation", "plane", b"plane", "position", b"position", "quaternion", b"quaternion", "sequence", b"sequence", "sim_time", b"sim_time", "velocity", b"velocity", "vertical_field_of_view_degrees", b"vertical_field_of_view_degrees", "viewport_lines", b"viewport_lines", "waypoints", b"waypoints"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_orientation: _TypeAlias = _typing.Literal["quaternion", "heading_pitch_roll"]  # noqa: Y015
     _WhichOneofArgType_orientation: _TypeAlias = _typing.Literal["orientation", b"orientation"]  # noqa: Y015
