@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from terraloom_engines.bundle.base import Base
-from terraloom_engines.cascade import Cascade
+from terraloom_engines.cascade import Cascade, Stages
 from terraloom_engines.field import CHANNELS, Field
 from terraloom_engines.imagery import ImageryStage
 from terraloom_engines.lifting import LiftingStage
@@ -95,4 +95,4 @@ def verify(
 
 def _cascade(base: Base, networks: Networks, graphs: Mapping[str, Graph], memory: _LastField) -> Cascade:
     lifting = LiftingStage(graphs["geometry"], networks.specs["geometry"], 0)
-    return Cascade(base, lifting, ImageryStage(graphs["imagery"], networks.specs["imagery"], 0), memory)
+    return Cascade(base, Stages(lifting, ImageryStage(graphs["imagery"], networks.specs["imagery"], 0)), memory)
