@@ -188,13 +188,13 @@ class Server:
 
 def _keepalive() -> list[tuple[str, int]]:
     """Channel options: the server asks, and lets clients ask, every so often."""
-    milliseconds = int(1000 * PING_SECONDS)
+    milliseconds, patience = int(1000 * PING_SECONDS), int(1000 * ANSWER_SECONDS)
     return [
         ("grpc.keepalive_time_ms", milliseconds),
-        ("grpc.keepalive_timeout_ms", int(1000 * ANSWER_SECONDS)),
-        ("grpc.http2.ping_timeout_ms", int(1000 * ANSWER_SECONDS)),  # of gRPC's own pings, which take the place of those
+        ("grpc.keepalive_timeout_ms", patience),
+        ("grpc.http2.ping_timeout_ms", patience),  # of gRPC's own pings, which take the place of those
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", int(1000 * LEAST_PING_SECONDS)),
+        ("grpc.http2.min_ping_interval_without_data_ms", int(1000 * LEAST_PING_SECONDS)),
     ]
 
 
