@@ -66,7 +66,7 @@ sdk-cpp: ## build the C++ reader in build/cpp (needs cmake, protoc with its gRPC
 	@touch $@
 
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) -e '.[server,sims,raster,dev]'
+	$(PIP) -e '.[server,sims,raster,bench,dev]'
 	@touch $@ .venv/.server
 
 .venv/.rtx: pyproject.toml constraints.txt | .venv/.server

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from terraloom import CollisionOptions, HeightTile, Removed, TileId, View, connect
+from terraloom import Client, CollisionOptions, HeightTile, Removed, TileId, View, connect
 from terraloom.errors import FailedPreconditionError, InvalidArgumentError, ResourceExhaustedError
 from terraloom_sims.anchor import Anchor, AnyAnchor, PlaneAnchor
 from terraloom_sims.course import RADIUS, RESTING, Motion, Simulation, Surface, border_anchor, follow, kink, motion_at, roll
@@ -127,7 +127,7 @@ def test_the_examples_run(server: str, name: str, monkeypatch: pytest.MonkeyPatc
     assert rolled.startswith("rolled 2") and "at the border" in rolled
 
 
-@pytest.mark.parametrize("title", ["Physics", "Lockstep", "MuJoCo", "PyBullet"])
+@pytest.mark.parametrize("title", ["Physics", "Lockstep", "MuJoCo", "PyBullet", "JSBSim"])
 def test_the_quickstarts_of_the_page_run(server: str, title: str, capsys: pytest.CaptureFixture[str]) -> None:
     if title not in ("Physics", "Lockstep"):
         pytest.importorskip(title.lower(), reason=f"{title.lower()} is not installed here; the extra is `sims`")
@@ -195,3 +195,25 @@ def test_mujoco_ground_says_what_it_cannot_hold(ground: Ground) -> None:
         field.add(ground.east)
     field.remove(ground.west.id)
     field.add(ground.east)
+
+
+def test_an_f16_at_mach_0_9_knows_the_ground_from_what_came_and_from_nothing_else(client: Client) -> None:
+    pytest.importorskip("jsbsim", reason="jsbsim is not installed here; the extra is `bench`")
+    from jsbsim_f16 import F16, fly
+
+    place, level = (-80.6, 37.9), 6
+    aircraft = F16(*place, 1500.0, heading=40.0)
+    with pytest.raises(FailedPreconditionError, match=r"no ground at -80\.60000, 37\.90000: its tile has not come"):
+        aircraft.step()
+    with client.collision_stream(View(*place, 1500.0), CollisionOptions(radius=3000.0, level=level)) as stream:
+        for tile in stream.settle(PATIENCE):
+            aircraft.ground.apply(tile)
+        poses = list(fly(aircraft, stream, 6.0, {1.0: 60.0}, lockstep=True))
+    ground = client.sample_heights([(pose.longitude, pose.latitude) for pose in poses], level)
+    told = np.array([pose.height - pose.clearance for pose in poses])
+    assert np.abs(told - ground).max() < 3.0, "the ground a step before, 3 m away"
+    assert all(280.0 < math.hypot(*pose.velocity) < 320.0 for pose in poses)
+    assert 42.0 < poses[-1].heading < 60.0 and min(pose.clearance for pose in poses) > 100.0
+    aircraft.ground.apply(Removed(tuple(aircraft.ground.tiles)))
+    with pytest.raises(FailedPreconditionError, match="no ground"):
+        aircraft.step()

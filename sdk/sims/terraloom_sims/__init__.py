@@ -3,6 +3,7 @@
     anchor     the simulation's origin on the planet, and where tiles lie round it
     mujoco     tiles in MuJoCo
     pybullet   tiles in PyBullet
+    jsbsim     the height below an aircraft in JSBSim
 
-Both simulators have X east, Y north and Z up, in metres. `docs/physics.md` shows them at work.
+MuJoCo and PyBullet have X east, Y north and Z up, in metres. `docs/physics.md` shows them at work.
 """

@@ -130,3 +130,10 @@ AnyAnchor = Anchor | PlaneAnchor
 def _map_place(longitude: float, latitude: float) -> tuple[float, float]:
     """A place on the Web Mercator square, 0 to 1 from its north-western corner."""
     return (longitude + 180.0) / 360.0, (1.0 - math.asinh(math.tan(math.radians(latitude))) / math.pi) / 2.0
+
+
+def tile_of(level: int, longitude: float, latitude: float) -> TileId:
+    """The tile of a level that holds a place in degrees."""
+    right, down = _map_place(longitude, latitude)
+    columns = 1 << level
+    return TileId(level, min(max(math.floor(right % 1.0 * columns), 0), columns - 1), min(max(math.floor(down * columns), 0), columns - 1))
