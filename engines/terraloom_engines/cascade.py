@@ -101,6 +101,12 @@ class Cascade:
             field = next(each for each in made if each.tile == child)
         return field
 
+    def at_hand(self, tile: TileId) -> Field | None:
+        """The field of the tile or of its nearest ancestor, if there is one that takes no making."""
+        while (known := self._cache.get(tile)) is None and tile.z > self._base.finest_level:
+            tile = tile.parent
+        return known
+
     def _together(self, child: TileId, wanted: Callable[[TileId], bool]) -> Stages | None:
         """The stages to make a tile and its siblings with, where enough of them are wanted."""
         due = [tile for tile in child.parent.children if tile == child or (wanted(tile) and self._cache.get(tile) is None)]

@@ -3,7 +3,7 @@
 import hashlib
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Literal, TypeAlias, get_args
 
@@ -24,6 +24,7 @@ from terraloom_engines.mesh import SEGMENTS, TileMesh, build_mesh, geometric_err
 from terraloom_engines.polar import sector_mesh, sector_picture
 from terraloom_engines.texture import GUTTER, TextureFormat, encode_picture, surface_colour
 from terraloom_engines.tiling import TileId
+from terraloom_engines.upsampled import upsampled
 from terraloom_engines.world import World
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Surface",
     "TileContent",
     "build_content",
+    "build_stand_in",
     "content_hash",
     "decode_content",
     "encode_content",
@@ -126,6 +128,13 @@ class TileContent:
     height_grid: HeightGrid | None = field(default=None, repr=False)
     bounds: HeightBounds | None = field(default=None, repr=False)
     picture: bytes | None = field(default=None, repr=False)
+    refined_level: int | None = None
+    """Of a stand-in, the level of the ancestor that it was made from."""
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of the GLB, or of the height grid as sent."""
+        return len(self.glb) if self.height_grid is None else self.height_grid.values.nbytes
 
 
 def content_hash(identity: str, tile: TileId, options: Options) -> bytes:
@@ -157,6 +166,25 @@ def build_content(world: World, tile: TileId, options: Options, cancelled: Calla
         return _grid_content(build_height_grid(raster, water=water), digest)
     mesh = build_mesh(raster, options.segments, water=water)
     return _mesh_content(world, mesh, lambda: surface_colour(raster.crop(GUTTER)), options, digest)
+
+
+def stand_in_hash(identity: str, tile: TileId, options: Options, level: int) -> bytes:
+    """Hash (16 bytes) of the content that stands in for a tile, made from its ancestor of `level`."""
+    return hashlib.blake2b(content_hash(identity, tile, options) + f"from level {level}".encode(), digest_size=16).digest()
+
+
+def build_stand_in(world: World, tile: TileId, options: ContentOptions | GridOptions) -> TileContent | None:
+    """Content that looks like a tile as far as what is at hand tells; None when that is nothing, or the tile itself. Some milliseconds."""
+    known = world.at_hand(tile)
+    if known is None or known.tile == tile:
+        return None
+    raster, digest = upsampled(known, tile), stand_in_hash(world.identity, tile, options, known.tile.z)
+    water = options.surface == "ground_or_water"
+    if isinstance(options, GridOptions):
+        return replace(_grid_content(build_height_grid(raster, water=water), digest), refined_level=known.tile.z)
+    mesh = build_mesh(raster, options.segments, water=water)
+    content = _mesh_content(world, mesh, lambda: surface_colour(raster.crop(GUTTER)), options, digest)
+    return replace(content, refined_level=known.tile.z)
 
 
 def _mesh_content(

@@ -152,6 +152,10 @@ class World:
         with self._networks.lock:
             return self._cascade.field(tile, cancelled, wanted)
 
+    def at_hand(self, tile: TileId) -> Field | None:
+        """The field of a tile or of its nearest ancestor, if one of them was made and is kept; never waits for generation."""
+        return self._cascade.at_hand(tile)
+
     def _siblings(self, noise: int) -> Stages | None:
         graphs = self._networks.joined()
         return None if graphs is None else stages_of(self._networks, graphs, noise)

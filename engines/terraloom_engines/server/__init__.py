@@ -18,6 +18,8 @@ Read it in this order:
     contents    tiles as encoded messages: cached, stored, generated once for all
     worlds      opened when first asked for, sharing networks, memory and threads
     coverage    which held tiles to draw
+    tally       what a session sent
+    standins    tiles made from coarser ground at a deadline
     session     one viewpoint: what it needs, what it holds, what is sent next
     lockstep    the same step by step, for those who must be able to repeat it
     sessions    all of them by name

@@ -1,5 +1,6 @@
 """Contents: what tiles hold, from memory, from the store, or generated once for all who want it."""
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from terraloom_engines.content import (
     Options,
     TileContent,
     build_content,
+    build_stand_in,
     content_hash,
     decode_content,
     encode_content,
@@ -79,6 +81,12 @@ class Contents:
         Raises ResourceExhaustedError when the queue has no room for more of that client's, and what generation raises.
         """
         return self.cached(key) or (await self.scheduler.run(key, priority, client)).content
+
+    async def stand_in(self, key: ContentKey) -> TileContent | None:
+        """A content that looks like the one meant, made of what is at hand; None when that is nothing, or it is there itself. Not kept."""
+        if not isinstance(key.options, ContentOptions | GridOptions):
+            return None
+        return await asyncio.to_thread(build_stand_in, self.world, key.tile, key.options)
 
     def _find(self, key: ContentKey) -> Found | None:
         content = self._read(key, self._store)

@@ -10,7 +10,6 @@ Meanwhile, between the steps, the server makes what the view's motion will need.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -25,6 +24,7 @@ from terraloom_engines.server.credit import Credit, CreditWindow
 from terraloom_engines.server.plans import COLLISION, Plan, make_plan
 from terraloom_engines.server.rates import Allowance
 from terraloom_engines.server.requests import Opening
+from terraloom_engines.server.tally import Tally
 from terraloom_engines.tiling import TileId
 from terraloom_engines.viewpoint import ViewState
 
@@ -56,11 +56,9 @@ class LockstepSession:
         self.held = {tile: kept for tile, kept in opening.have.items() if kept == contents.content_hash(ContentKey(tile, self.options))}
         self.window = CreditWindow(opening.credit)
         self.client = opening.client
-        self.sent = pb.Stats()
-        """The counters of what was sent, as they stand."""
+        self.tally = Tally(contents.scheduler)
         self.lacking = 0
         """Tiles of the step in hand that are not sent yet."""
-        self._opened_at = time.monotonic()
         self._allowance = allowance
         self._removed = [tile for tile in opening.have if tile not in self.held]
         """What the client is told to free with the step in hand."""
@@ -75,11 +73,6 @@ class LockstepSession:
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._error: TerraloomError | None = None
         self.attached = False
-
-    @property
-    def seconds(self) -> float:
-        """Since it was opened."""
-        return time.monotonic() - self._opened_at
 
     # ------------------------------------------------------------------------------------------------ what comes up
 
@@ -234,8 +227,7 @@ class LockstepSession:
         await self._until(lambda: self.window.allows(size, work_class))
         message.delivery = self.window.send(content.tile, size, work_class)
         self.held[content.tile] = content.content_hash
-        self.sent.tiles_sent += 1
-        self.sent.bytes_sent += size
+        self.tally.note(content, size)
         self._allowance.spend(1, size)
         return pb.ServerEvent(tile=message)
 

@@ -56,13 +56,13 @@ class Operations(OperationsServicer):
 
 
 def _session(session: AnySession, caller: str) -> ops.SessionSummary:
-    sent = session.sent
+    sent = session.tally.counts
     return ops.SessionSummary(
         session_id=session.name,
         client=session.client,
         caller=caller,
         world=pb.WorldId(name=session.world.name, seed=session.world.seed),
-        seconds=session.seconds,
+        seconds=session.tally.seconds,
         collision=session.classes == COLLISION,
         tiles_sent=sent.tiles_sent,
         bytes_sent=sent.bytes_sent,

@@ -29,7 +29,8 @@ def tile(content: TileContent) -> pb.Tile:
         max_height=content.max_height,
         geometric_error=content.geometric_error,
         content_hash=content.content_hash,
-        refined_level=content.tile.z,
+        refined_level=content.tile.z if content.refined_level is None else content.refined_level,
+        provisional=content.refined_level is not None,
     )
     transform = message.plane_from_tile if content.tile.kind is WorldKind.PLANE else message.ecef_from_tile
     transform.extend(content.world_from_tile.ravel().tolist())

@@ -20,6 +20,8 @@ HEIGHT_LIMITS = (-12_000.0, 1e8)
 """Metres; of a viewpoint."""
 SPEED_LIMIT = 30_000.0
 """Metres per second along each axis."""
+LONGEST_DEADLINE = 3600.0
+"""Seconds; for provisional tiles."""
 MOST_WAYPOINTS = 64
 MOST_HELD_TILES = 65_536
 MOST_POINTS = 10_000
@@ -42,6 +44,9 @@ class Opening:
     client: str = ""
     """As it names itself."""
     lockstep: bool = False
+    provisional_seconds: float = 0.0
+    """How long a tile may be needed and lack before it comes provisionally; 0 for ever."""
+    provisional_collision_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,14 @@ def opening(message: pb.OpenSessionRequest, world: World) -> Opening:
         message.stats,
         message.client,
         message.lockstep,
+        _provisional("provisional_seconds", message),
+        _provisional("provisional_collision_seconds", message),
     )
+
+
+def _provisional(name: str, message: pb.OpenSessionRequest) -> float:
+    """A deadline for provisional tiles; in lockstep, where no clock decides, there is none."""
+    return in_range(name, getattr(message, name), 0.0, 0.0 if message.lockstep else LONGEST_DEADLINE)
 
 
 def tile_id(message: pb.TileId, world: World) -> TileId:

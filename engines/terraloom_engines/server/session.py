@@ -26,6 +26,8 @@ from terraloom_engines.server.plans import COLLISION, Plan, make_plan
 from terraloom_engines.server.rates import Allowance
 from terraloom_engines.server.requests import Opening
 from terraloom_engines.server.retries import Retries
+from terraloom_engines.server.standins import StandIns
+from terraloom_engines.server.tally import Tally
 from terraloom_engines.tiling import TileId
 from terraloom_engines.viewpoint import ViewState
 
@@ -35,7 +37,6 @@ SELECT_SECONDS = 0.03
 """Least time between two selections, each of which takes some 4 ms of the event loop."""
 ROOM_SECONDS = 0.5
 """When a session asks again that the queue had no room for."""
-STATS_SECONDS = 1.0
 TILE_MESSAGE_BYTES = 512
 """Upper bound of a tile message without its content."""
 
@@ -56,15 +57,12 @@ class Session:
         self.held = {tile: kept for tile, kept in opening.have.items() if kept == contents.content_hash(ContentKey(tile, self.options))}
         self.window = CreditWindow(opening.credit, numbers)
         self.client = opening.client
-        self._opened_at = time.monotonic()
         self._allowance = allowance
         self._opening = opening
-        self._stats = pb.Stats()
-        self._stats_due = time.monotonic() + STATS_SECONDS if opening.stats else None
+        self.tally = Tally(contents.scheduler, opening.stats)
         self.contents = contents
         self.world = contents.world
         self._heights = contents.heights(opening.content)
-        self._busy_before = contents.scheduler.counters.busy_seconds
         self._subscription = contents.scheduler.subscribe(
             self._arrived, f"session {name} {'collision' if opening.classes == COLLISION else 'pictures'}"
         )
@@ -79,6 +77,10 @@ class Session:
         self._missing: dict[TileId, Priority] = {}
         self._ready: dict[TileId, Found] = {}
         self._retries = Retries()
+        seconds = opening.provisional_collision_seconds if opening.classes == COLLISION else opening.provisional_seconds
+        self._stand_ins = StandIns(contents, self.options, seconds, lambda: self._wake.set())
+        self._replaced: set[TileId] = set()
+        """Tiles that took the place of stand-ins since the last change of what is drawn."""
         self._failures: deque[pb.ErrorDetail] = deque()
         self._drawn: set[TileId] = set()
         self._drawn_stale = False
@@ -150,6 +152,7 @@ class Session:
         """The client dropped these tiles; they are sent again when next needed."""
         for tile in tiles:
             self.held.pop(tile, None)
+        self._stand_ins.drop(tiles)
         self._drawn.intersection_update(self.held)
         self._changed()
         if self.collision is not None:
@@ -158,6 +161,7 @@ class Session:
     def end(self, error: TerraloomError) -> None:
         """Ends `events` with `error`, once what is under way has been given up."""
         self._error = self._error or error
+        self._stand_ins.close()
         self._subscription.close()
         self._wake.set()
         if self.collision is not None:
@@ -191,8 +195,10 @@ class Session:
 
     def _begin(self) -> None:
         """A connection begins: nothing is drawn there yet, and what was not acknowledged over a former one may not have arrived."""
-        for tile in self.window.abandon():
+        lost = self.window.abandon()
+        for tile in lost:
             self.held.pop(tile, None)
+        self._stand_ins.drop(lost)
         self._drawn, self._complete = set(), (False, 0)
         self._changed()
 
@@ -224,10 +230,12 @@ class Session:
             self._ask()
             if len(self._missing) > len(self._subscription.wanted) < WINDOW - len(self._ready):
                 pauses.append(ROOM_SECONDS)  # the server's queue had no room for more
+        if (due := self._stand_ins.update()) is not None:
+            pauses.append(due)
         if self._ready and (owed := self._owed()):
             pauses.append(owed)
-        if self._stats_due is not None:
-            pauses.append(max(self._stats_due - now, 0.0))
+        if (report := self.tally.pause()) is not None:
+            pauses.append(report)
         return min(pauses, default=None)
 
     def _owed(self) -> float:
@@ -235,9 +243,8 @@ class Session:
         return self._allowance.pause(urgent=self.classes == COLLISION)
 
     def _next_event(self) -> pb.ServerEvent | None:
-        if self._stats_due is not None and time.monotonic() >= self._stats_due:
-            self._stats_due = time.monotonic() + STATS_SECONDS
-            return pb.ServerEvent(stats=self.stats())
+        if (stats := self.tally.report(self.window)) is not None:
+            return pb.ServerEvent(stats=stats)
         if self._failures:
             return pb.ServerEvent(error=self._failures.popleft())
         return self._tile_event() or self._visible_event() or self._remove_event()
@@ -250,13 +257,14 @@ class Session:
         self._asked = {tile: self._asked.get(tile, self.view_sequence) for tile in plan.tiles}
         self._margins.replan(plan.tiles)
         for tile in [tile for tile in self._ready if tile not in plan.tiles]:
-            self._stats.tiles_wasted += self._ready.pop(tile).generated
-        self._stats.tiles_cancelled += sum(1 for key in self._subscription.wanted if key.tile not in plan.tiles)
+            self.tally.counts.tiles_wasted += self._ready.pop(tile).generated
+        self.tally.counts.tiles_cancelled += sum(1 for key in self._subscription.wanted if key.tile not in plan.tiles)
         now = time.monotonic()
         wanted = sorted((priority, tile) for tile, priority in plan.tiles.items() if tile in self._ready or self._lacks(tile, plan, now))
         for _, tile in wanted[WINDOW:]:
             self._ready.pop(tile, None)  # it stays in memory, and leaves the window to what is more urgent
         self._missing = {tile: priority for priority, tile in wanted if tile not in self._ready}
+        self._stand_ins.replan(tile for tile in plan.needed if tile not in self._ready and self._is_wanted(tile))
         for tile in plan.used():
             if tile in self.held:
                 self.held[tile] = self.held.pop(tile)
@@ -265,7 +273,11 @@ class Session:
 
     def _lacks(self, tile: TileId, plan: Plan, now: float) -> bool:
         """Whether a tile must be obtained: to be sent, or for its heights alone when the client holds it from an earlier session."""
-        return not self._retries.waits(tile, now) and tile not in self._ready and (tile not in self.held or tile in plan.unknown)
+        return not self._retries.waits(tile, now) and tile not in self._ready and (self._is_wanted(tile) or tile in plan.unknown)
+
+    def _is_wanted(self, tile: TileId) -> bool:
+        """Whether the client lacks a tile, or has what stands in for it."""
+        return tile not in self.held or tile in self._stand_ins.sent
 
     def _gave_up(self, tile: TileId) -> bool:
         """Whether a tile that failed is needed, and not under way again."""
@@ -291,7 +303,7 @@ class Session:
 
     def _arrived(self, key: ContentKey, result: Found | TerraloomError) -> None:
         if isinstance(result, Found):
-            self._stats.tiles_generated += result.generated
+            self.tally.counts.tiles_generated += result.generated
             self._accept(result)
         elif isinstance(result, UnavailableError):
             self.end(result)
@@ -307,37 +319,48 @@ class Session:
         self._missing.pop(tile, None)
         self._retries.succeeded(tile)
         self._stale = self._stale or (self._plan is not None and tile in self._plan.unknown)
-        if tile not in self.held:
+        self._stand_ins.final(tile)
+        if self._is_wanted(tile):
             self._ready[tile] = found
 
     # ------------------------------------------------------------------------------------------------------- events
 
     def _tile_event(self) -> pb.ServerEvent | None:
-        """The most urgent tile that is ready and may follow what is held, if the credit allows it."""
+        """The most urgent tile that is ready and may follow what is held, if the credit allows it; a stand-in only before its tile."""
         plan = self._plan
-        if plan is None or not self._ready or self._owed():
+        contents = {tile: found.content for tile, found in self._ready.items()} | self._stand_ins.ready
+        if plan is None or not contents or self._owed():
             return None
-        in_order = sorted(self._ready, key=plan.tiles.__getitem__)
+        in_order = sorted((tile for tile in contents if tile in plan.tiles), key=plan.tiles.__getitem__)
         tile = next((tile for tile in in_order if plan.may_follow(tile, self.held)), None)
         if tile is None:
             return None
-        work_class = plan.tiles[tile].work_class
-        if not self.window.allows(_payload(self._ready[tile].content) + TILE_MESSAGE_BYTES, work_class):
+        content, work_class = contents[tile], plan.tiles[tile].work_class
+        if not self.window.allows(content.payload_bytes + TILE_MESSAGE_BYTES, work_class):
             return None
-        found = self._ready.pop(tile)
-        message = replies.tile(found.content)
+        message = replies.tile(content)
         message.priority = pb.Priority.ValueType(work_class)
         message.view_sequence = self._asked[tile]
         size = message.ByteSize()
         message.delivery = self.window.send(tile, size, work_class)
-        self.held[tile] = found.content.content_hash
-        self._drawn_stale = True
-        self._stats.tiles_sent += 1
-        self._stats.bytes_sent += size
-        self._allowance.spend(1, size)
-        self._margins.sent(tile, plan.tiles[tile].work_class)
-        self._stats.tiles_from_store += not found.generated
+        self._note_sent(content, size)
+        self._margins.sent(tile, work_class)
         return pb.ServerEvent(tile=message)
+
+    def _note_sent(self, content: TileContent, size: int) -> None:
+        tile = content.tile
+        self.held[tile] = content.content_hash
+        self._drawn_stale = True
+        self.tally.note(content, size)
+        self._allowance.spend(1, size)
+        if content.refined_level is not None:
+            del self._stand_ins.ready[tile]
+            self._stand_ins.sent.add(tile)
+            return
+        self.tally.counts.tiles_from_store += not self._ready.pop(tile).generated
+        if tile in self._stand_ins.sent:
+            self._stand_ins.sent.remove(tile)
+            self._replaced.add(tile)
 
     def _visible_event(self) -> pb.ServerEvent | None:
         """The change of what to show, once all that can be sent was sent; also when the newest view's set is complete unchanged."""
@@ -346,8 +369,9 @@ class Session:
             return None
         self._drawn_stale = False
         drawn = plan.shown(self.held, self._drawn)
-        complete = all(tile in self.held and tile not in plan.unknown for tile in plan.needed)
-        show, hide = drawn - self._drawn, self._drawn - drawn
+        complete = all(not self._is_wanted(tile) and tile not in plan.unknown for tile in plan.needed)
+        show, hide = drawn - self._drawn | drawn & self._replaced, self._drawn - drawn
+        self._replaced.clear()
         state = (complete, self.view_sequence if complete else 0)
         if not show and not hide and state == self._complete:
             return None
@@ -365,33 +389,10 @@ class Session:
         removed = self._plan.surplus(self.held, self._drawn)
         for tile in removed:
             del self.held[tile]
+        self._stand_ins.drop(removed)
         return pb.ServerEvent(remove=pb.Remove(tiles=replies.tile_ids(removed))) if removed else None
-
-    @property
-    def seconds(self) -> float:
-        """Since it was opened."""
-        return time.monotonic() - self._opened_at
 
     @property
     def lacking(self) -> int:
         """Tiles that it wants, and neither sent nor has to send."""
         return len(self._missing)
-
-    @property
-    def sent(self) -> pb.Stats:
-        """The counters of what was sent, as they stand."""
-        return self._stats
-
-    def stats(self) -> pb.Stats:
-        """Counters since the session was opened."""
-        scheduler = self.contents.scheduler
-        self._stats.tiles_queued = len(scheduler)
-        self._stats.bytes_unacknowledged, self._stats.window_bytes = self.window.bytes, self.window.limit
-        self._stats.delivery_rate, self._stats.round_trip = self.window.pipe.rate, self.window.pipe.round_trip
-        self._stats.generation_seconds = scheduler.counters.busy_seconds - self._busy_before
-        return self._stats
-
-
-def _payload(content: TileContent) -> int:
-    """Bytes of a GLB, or of a height grid as sent."""
-    return len(content.glb) if content.height_grid is None else content.height_grid.values.nbytes

@@ -84,7 +84,7 @@ class Sessions:
         self._sessions.pop(session.name, None)
         if served := self._worlds.pop(session.name, None):
             served.release()
-            told = {"tiles": session.sent.tiles_sent, "bytes": session.sent.bytes_sent, "why": str(error)}
+            told = {"tiles": session.tally.counts.tiles_sent, "bytes": session.tally.counts.bytes_sent, "why": str(error)}
             _log.info("session closed", extra={"session": session.name} | told)
         if caller := self._callers.pop(session.name, None):
             caller.sessions -= 1

@@ -17,7 +17,9 @@ class CollisionOptions:
     """Which ground a body needs: all within `radius` metres below the viewpoint, whatever its height, at one `level`.
 
     `level` None is the world's finest; `radius` is at most what takes 1,024 tiles. `have` are tiles that the client still holds from an
-    earlier stream; they are not sent again. `reconnect` None ends the stream with its connection.
+    earlier stream; they are not sent again. `reconnect` None ends the stream with its connection. With `provisional`, ground that is needed
+    and not there after so many seconds comes as a stand-in made from coarser ground (`HeightTile.provisional`), and changes when the final
+    one replaces it; with None a tile never changes.
     """
 
     radius: float = 200.0
@@ -26,6 +28,7 @@ class CollisionOptions:
     credit: Credit = Credit()
     have: Collection[HeightTile] = field(default=(), repr=False)
     reconnect: Reconnect | None = Reconnect()
+    provisional: float | None = None
 
     def message(self, world: pb.WorldId, client: str) -> pb.OpenSessionRequest:
         """The request that opens a session with these options."""
@@ -38,6 +41,7 @@ class CollisionOptions:
             have=[pb.HeldTile(id=tile.id.message(), content_hash=tile.content_hash) for tile in self.have],
             priorities=[pb.PRIORITY_COLLISION],
             client=client,
+            provisional_collision_seconds=self.provisional or 0.0,
         )
 
 

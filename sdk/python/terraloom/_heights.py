@@ -122,7 +122,8 @@ class HeightGrid(Placed):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeightTile(HeightGrid):
-    """A height grid that a collision stream delivered; it never changes. `delivery` numbers it within its connection.
+    """A height grid that a collision stream delivered; it never changes unless it is `provisional`. `delivery` numbers it within its
+    connection.
 
     `view_sequence` is the first view that asked for it, `min_height` and `max_height` are metres above mean sea level.
     """
@@ -131,6 +132,7 @@ class HeightTile(HeightGrid):
     max_height: float
     delivery: int
     view_sequence: int
+    provisional: bool = False
 
 
 def height_grid_from_message(message: pb.Tile) -> HeightGrid:
@@ -160,6 +162,7 @@ def height_tile_from_message(message: pb.Tile) -> HeightTile:
         max_height=message.max_height,
         delivery=message.delivery,
         view_sequence=message.view_sequence,
+        provisional=message.provisional,
         on_plane=grid.on_plane,
     )
 

@@ -132,7 +132,8 @@ class StreamOptions:
     """Choices of one stream; the defaults are those of a visual client.
 
     `min_level` and `max_level` (None: the world's finest) bound the levels sent. `have` maps tiles that the client still holds to their
-    content hashes; they are not sent again. `reconnect` None ends the stream with its connection.
+    content hashes; they are not sent again. `reconnect` None ends the stream with its connection. A tile that is needed and not there after
+    `provisional` seconds comes as a stand-in made from coarser ground (`Tile.provisional`), which its final content replaces; None waits.
     """
 
     selection: ScreenSpaceError | Radius = ScreenSpaceError()
@@ -142,6 +143,7 @@ class StreamOptions:
     credit: Credit = Credit()
     have: Mapping[TileId, bytes] = field(default_factory=lambda: MappingProxyType({}))
     reconnect: Reconnect | None = Reconnect()
+    provisional: float | None = None
 
     def selection_message(self) -> pb.Selection:
         """The selection on the wire."""
@@ -163,4 +165,5 @@ class StreamOptions:
             credit=self.credit.message(),
             have=[pb.HeldTile(id=tile.message(), content_hash=content_hash) for tile, content_hash in self.have.items()],
             client=client,
+            provisional_seconds=self.provisional or 0.0,
         )

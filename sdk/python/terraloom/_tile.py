@@ -84,7 +84,8 @@ def tile_from_message(message: pb.Tile) -> Tile:
 
 @dataclass(frozen=True, slots=True)
 class VisibleChange:
-    """One atomic change of the set of tiles to draw: what is hidden is covered by what is shown.
+    """One atomic change of the set of tiles to draw: what is hidden is covered by what is shown. A tile that is drawn already and shown
+    again takes the place of its provisional content.
 
     `complete` says that the set now is all that the view numbered `view_sequence` asks for.
     """

@@ -189,6 +189,8 @@ class OpenSessionRequest(_message.Message):
     STATS_FIELD_NUMBER: _builtins.int
     CLIENT_FIELD_NUMBER: _builtins.int
     LOCKSTEP_FIELD_NUMBER: _builtins.int
+    PROVISIONAL_SECONDS_FIELD_NUMBER: _builtins.int
+    PROVISIONAL_COLLISION_SECONDS_FIELD_NUMBER: _builtins.int
     protocol_version: Global___ProtocolVersion.ValueType
     stats: _builtins.bool
     """send Stats once a second"""
@@ -198,6 +200,11 @@ class OpenSessionRequest(_message.Message):
     """In lockstep every view is a step: it carries `sim_time`, is answered by the tiles and changes that it takes and a StepComplete, and
     nothing comes between two steps. A step is made when the former one is complete. Answers depend on the steps alone, not on the clock.
     """
+    provisional_seconds: _builtins.float
+    """A tile for the eye that is needed and not there after so many seconds comes provisionally, made from coarser ground, and its final
+    content follows; 0: never. The second is the same for COLLISION, whose tiles never change unless it is given. Not in lockstep.
+    """
+    provisional_collision_seconds: _builtins.float
     @_builtins.property
     def world(self) -> _world_pb2.WorldId: ...
     @_builtins.property
@@ -232,10 +239,12 @@ class OpenSessionRequest(_message.Message):
         stats: _builtins.bool = ...,
         client: _builtins.str = ...,
         lockstep: _builtins.bool = ...,
+        provisional_seconds: _builtins.float = ...,
+        provisional_collision_seconds: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "credit", b"credit", "selection", b"selection", "view", b"view", "world", b"world"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client", b"client", "content", b"content", "credit", b"credit", "have", b"have", "lockstep", b"lockstep", "priorities", b"priorities", "protocol_version", b"protocol_version", "selection", b"selection", "stats", b"stats", "view", b"view", "world", b"world"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client", b"client", "content", b"content", "credit", b"credit", "have", b"have", "lockstep", b"lockstep", "priorities", b"priorities", "protocol_version", b"protocol_version", "provisional_collision_seconds", b"provisional_collision_seconds", "provisional_seconds", b"provisional_seconds", "selection", b"selection", "stats", b"stats", "view", b"view", "world", b"world"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -509,7 +518,7 @@ Global___StepComplete: _TypeAlias = StepComplete  # noqa: Y015
 @_typing.final
 class Visible(_message.Message):
     """One atomic change of the set of tiles to draw. Every tile shown was delivered or is held; parents are hidden in the same change that
-    shows what replaces them, so a region once covered stays covered. Every newest view is answered by a last change with `complete`, even
+    shows what replaces them, so a region once covered stays covered. One shown anew takes the place of its former, provisional content. Every newest view is answered by a last change with `complete`, even
     if nothing is left to show or hide.
     """
 
@@ -582,6 +591,7 @@ class Stats(_message.Message):
     WINDOW_BYTES_FIELD_NUMBER: _builtins.int
     DELIVERY_RATE_FIELD_NUMBER: _builtins.int
     ROUND_TRIP_FIELD_NUMBER: _builtins.int
+    TILES_PROVISIONAL_FIELD_NUMBER: _builtins.int
     tiles_sent: _builtins.int
     bytes_sent: _builtins.int
     tiles_from_store: _builtins.int
@@ -601,6 +611,8 @@ class Stats(_message.Message):
     """bytes a second that the client acknowledged lately, at most; 0 while it is not known"""
     round_trip: _builtins.float
     """least seconds from a tile to its acknowledgement lately, less the time that the tile itself takes"""
+    tiles_provisional: _builtins.int
+    """sent before their final content was there"""
     def __init__(
         self,
         *,
@@ -616,10 +628,11 @@ class Stats(_message.Message):
         window_bytes: _builtins.int = ...,
         delivery_rate: _builtins.float = ...,
         round_trip: _builtins.float = ...,
+        tiles_provisional: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_sent", b"bytes_sent", "bytes_unacknowledged", b"bytes_unacknowledged", "delivery_rate", b"delivery_rate", "generation_seconds", b"generation_seconds", "round_trip", b"round_trip", "tiles_cancelled", b"tiles_cancelled", "tiles_from_store", b"tiles_from_store", "tiles_generated", b"tiles_generated", "tiles_queued", b"tiles_queued", "tiles_sent", b"tiles_sent", "tiles_wasted", b"tiles_wasted", "window_bytes", b"window_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_sent", b"bytes_sent", "bytes_unacknowledged", b"bytes_unacknowledged", "delivery_rate", b"delivery_rate", "generation_seconds", b"generation_seconds", "round_trip", b"round_trip", "tiles_cancelled", b"tiles_cancelled", "tiles_from_store", b"tiles_from_store", "tiles_generated", b"tiles_generated", "tiles_provisional", b"tiles_provisional", "tiles_queued", b"tiles_queued", "tiles_sent", b"tiles_sent", "tiles_wasted", b"tiles_wasted", "window_bytes", b"window_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
