@@ -4,7 +4,6 @@ A sheet has levels 6, 9, 12 and 15 of a place: colour above, hillshade below.
 """
 
 import io
-import os
 import sys
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from PIL import Image
 
 from terraloom_engines.render.overhead import Frame, mosaic, picture
 from terraloom_engines.render.places import parse_spot
-from terraloom_engines.store import open_store
 from terraloom_engines.world import World, open_world
 
 PLACES = (
@@ -48,16 +46,14 @@ def jpeg(image: Image.Image) -> bytes:
 
 
 def main() -> None:
-    """Draw the named sheets, or all; $STORE names a directory that keeps what is generated."""
+    """Draw the named sheets, or all."""
     names, worlds = sys.argv[1:] or list(SHEETS), dict[str, World]()
     if unknown := [name for name in names if name not in SHEETS]:
         sys.exit(f"error: there is no sheet {unknown[0]!r}: allowed are {', '.join(SHEETS)}")
-    store = open_store(Path(os.environ["STORE"])) if "STORE" in os.environ else None
-    folder = Path(os.environ.get("OUT", Path(__file__).parent))
     for name in names:
         world, where = SHEETS[name]
-        worlds[world] = worlds.get(world) or open_world(world, store=store)
-        path = folder / f"{name}.jpg"
+        worlds[world] = worlds.get(world) or open_world(world)
+        path = Path(__file__).parent / f"{name}.jpg"
         path.write_bytes(jpeg(sheet(worlds[world], where)))
         print(path, flush=True)
 
