@@ -135,7 +135,7 @@ export async function controls({ page, server, shoot, pictures, link }) {
   await settled(page);
   worlds.plane = await figures(page);
   await page.selectOption("#world", { index: 0 });
-  await page.waitForFunction(() => location.hash.endsWith(",earth"));
+  await page.waitForFunction(() => /,earth(,0,|$)/.test(location.hash));
   await settled(page);
   worlds.first = await figures(page);
   return { overlay, clock, refused, named, worlds };
