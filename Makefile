@@ -15,11 +15,10 @@ help: ## list the targets
 demo: .venv/.server ## serve Earth, fly over the Alps, leave pictures in out/demo (installs no torch)
 	.venv/bin/terraloom demo
 
-test: .venv/.dev tests/node_modules ## run all tests against real servers and the shipped weights
+test: .venv/.dev tests/node_modules browser ## run all tests against real servers and the shipped weights, browsers among them
 	.venv/bin/python -m pytest -n 2 $(PYTEST_ARGS)
 
-test-browser: .venv/.dev ## run the browser tests, the long ones and CesiumJS (npm's largest package) among them
-	@bash tests/browser/install.sh cesium
+test-browser: .venv/.dev browser ## run the browser tests with larger pictures, finer ground and a longer flight
 	TERRALOOM_BROWSER=long .venv/bin/python -m pytest tests/test_browser.py $(PYTEST_ARGS)
 
 check: .venv/.dev ## lint, formatting, types
@@ -88,6 +87,7 @@ engines/terraloom_engines/http/viewer/index.html: sdk/web/node_modules $(wildcar
 sdk/web/node_modules: sdk/web/package-lock.json
 	cd sdk/web && npm ci --no-audit --no-fund --loglevel=error && touch node_modules
 
-# What the browser tests need: the built pages, playwright-core and Chromium. Never fails: what is missing is said, and its tests are skipped.
+# What the browser tests need: the built pages, playwright-core, CesiumJS and Chromium. Never fails: what is missing is said, and its
+# tests are skipped.
 browser:
 	@bash tests/browser/install.sh
