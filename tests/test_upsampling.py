@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from terraloom_engines.conservation import deviations, interleave
-from terraloom_engines.upsampling import REACH, smooth_details
+from terraloom_engines.upsampling import REACH, kinks, smooth_details
 
 
 def children(parent: np.ndarray) -> np.ndarray:
@@ -41,6 +41,18 @@ def test_a_step_refined_again_and_again_becomes_a_slope_without_kinks() -> None:
     bend = np.abs(np.diff(raster[20], 2))
     assert bend.max() < 0.02  # three taps of degree 2 leave 0.0625
     assert bend.max() < 2 * np.median(bend[bend > bend.max() / 8])  # and 3.7
+
+
+def test_children_of_degree_2_have_kinks_at_steps_and_none_on_parabolas() -> None:
+    edges = np.linspace(-1, 1, 25)
+    averages = np.diff(edges**3) / 3 / np.diff(edges)
+    parabola = np.add.outer(averages, 2 * averages).astype(np.float32)
+    np.testing.assert_allclose(kinks(parabola), 0, atol=1e-6)
+    step = np.where(np.arange(24) < 12, 0, 64).astype(np.float32)[None, :] * np.ones((24, 1), np.float32)
+    found = kinks(step)
+    assert found.shape == (3, 18, 18)
+    assert np.abs(found[0]).max() > 1, "west-east, beside the step"
+    np.testing.assert_array_equal(found[1:], 0)
 
 
 def test_the_trained_networks_use_the_same_taps() -> None:

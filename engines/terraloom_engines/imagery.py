@@ -10,12 +10,19 @@ from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_
 from terraloom_engines.lifting import RELIEF_RANGE, Geometry, child_relief, slope_spread, spread_of
 from terraloom_engines.runtimes import Graph
 from terraloom_engines.stages import StageSpec, Window, draw_sample
-from terraloom_engines.upsampling import REACH, smooth_details
+from terraloom_engines.upsampling import REACH, kinks, smooth_details
 
 Steps = NDArray[np.int32]
 
 WHITE = round(255 / COLOUR_UNIT)
 """Stored value of a saturated channel."""
+HEADROOM = 0.8
+"""Spreads of its parent by which a colour keeps away from black and white, where it can: a saturated pixel stays a plate with straight
+edges for ever, since its children have nowhere to go."""
+NEAREST = 0.25
+"""Share of the way to black or white that a colour nearer than that may still go."""
+HAZE = round(24 / COLOUR_UNIT)
+"""What every channel has of the light, however dark it is."""
 CHROMA = 0.5
 """What is kept of the drawn differences between channels beyond their smooth upsampling, set by eye: the network draws hue more freely
 than land has it."""
@@ -27,6 +34,18 @@ class Colours:
 
     colour: Steps
     texture: Steps
+
+
+def room(distance: Steps, away: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far colours may go towards black or white, given their distance from it and what they are to keep of it, in stored steps."""
+    left = distance.astype(np.float32)
+    return np.maximum(left - away, left * np.float32(NEAREST))
+
+
+def brightness_shares(bands: Steps) -> NDArray[np.float32]:
+    """What each channel (3, H, W) takes of a change of light, 1 on average: land in shade keeps its hue."""
+    total = (bands[0] + bands[1] + bands[2] + 3 * HAZE).astype(np.float32)
+    return (bands + HAZE).astype(np.float32) * np.float32(3) / total
 
 
 class ImageryStage:
@@ -57,18 +76,19 @@ class ImageryStage:
         inner = slice(halo, side - halo)
         spread = spread_of(texture[inner, inner]) * np.float32(self.spec.detail_scale / COLOUR_UNIT)
         bands = colour[:, inner, inner]
-        details = sample[:9].reshape(3, 3, *spread.shape) * spread
         near = slice(halo - REACH, side - halo + REACH)
-        hues = colour - (colour[0] + colour[1] + colour[2]) // 3
-        smooth = [smooth_details(hue[near, near].astype(np.float32)) for hue in hues]
-        light = (details[0] + details[1] + details[2]) * np.float32(1 / 3)
-        steps = [deviations(light + smooth[band] + (details[band] - light - smooth[band]) * np.float32(CHROMA)) for band in range(3)]
-        scale = np.ones(spread.shape, np.float32)
-        for band in range(3):
-            below, above = bands[band].astype(np.float32), (WHITE - bands[band]).astype(np.float32)
-            scale = np.minimum(scale, bound_scale(steps[band], below, above))
-        finished = np.stack([conserve(bands[band], steps[band] * scale) for band in range(3)], axis=1)
-        drawn = child_relief(texture[inner, inner], sample[9:], self.spec)
+        around = colour[:, near, near].astype(np.float32)
+        smooth = np.stack([smooth_details(band) for band in around])
+        drawn = sample[:9].reshape(3, 3, *spread.shape) * spread + np.stack([kinks(band) for band in around]) * np.float32(self.spec.kinks)
+        departure = drawn - smooth
+        light = (departure[0] + departure[1] + departure[2]) * np.float32(1 / 3)
+        shares = brightness_shares(bands)
+        steps = [deviations(smooth[b] + light * shares[b] + (departure[b] - light) * np.float32(CHROMA)) for b in range(3)]
+        away, scale = spread * np.float32(HEADROOM / self.spec.detail_scale), np.ones(spread.shape, np.float32)
+        for step, band in zip(steps, bands, strict=True):
+            scale = np.minimum(scale, bound_scale(step, room(band, away), room(WHITE - band, away)))
+        finished = np.stack([conserve(bands[b], steps[b] * scale) for b in range(3)], axis=1)
+        textures = child_relief(texture[inner, inner], sample[9:], self.spec)
         ring = slice(halo - 1, side - halo + 1)
         floor = slope_spread((colour[0] + colour[1] + colour[2])[ring, ring] // 3, COLOUR_UNIT, 4)
-        return Colours(finished, np.clip(np.maximum(drawn, floor), *RELIEF_RANGE))
+        return Colours(finished, np.clip(np.maximum(textures, floor), *RELIEF_RANGE))

@@ -10,6 +10,8 @@ from terraloom_engines.conservation import bound_scale, conserve, deviations, in
 from terraloom_engines.field import ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.runtimes import Graph
 from terraloom_engines.stages import Array, StageSpec, Window, draw_sample
+from terraloom_engines.upsampling import REACH as KINK_REACH
+from terraloom_engines.upsampling import kinks
 
 Steps = NDArray[np.int32]
 
@@ -23,6 +25,9 @@ COAST_SPREADS = 0.5
 """Land that the mask puts beside the sea has a mean of at least this many of its spreads: lower, it would have to be flat."""
 EXCESS_PERCENT = 35
 """What is kept of the excess, in per cent of its octaves."""
+SELF_SIMILAR_LEVEL = 10
+"""The finest level whose scale the network is told; finer land is drawn as that level's, in units of slope. Of real elevation finer than
+17 m there are three rasters: what the network had learnt for those scales was a weave along the grid."""
 
 SPREAD_TABLE = np.exp2(np.arange(RELIEF_RANGE[0], RELIEF_RANGE[1] + 1, dtype=np.float64) * LOG_UNIT).astype(np.float32)
 """Metres (or 8-bit steps) of every stored relief (or texture) value."""
@@ -119,16 +124,20 @@ class LiftingStage:
         known = np.zeros((13, window.side, window.side), np.float32)
         if imagery is not None:
             known[:12], known[12] = imagery, 1
+        finer = max(0, window.level + 1 - SELF_SIMILAR_LEVEL)
         sample = draw_sample(self._graph, self.spec, window, self._seed, {
-            "elevation": (elevation * np.float32(ELEVATION_UNIT))[None], "relief": (relief * np.float32(LOG_UNIT))[None],
+            "elevation": (elevation * np.float32(ELEVATION_UNIT * 2**finer))[None],
+            "relief": (relief * np.float32(LOG_UNIT) + np.float32(finer))[None],
             "land": (waters.land * np.float32(1 / LAND_FULL))[None], "imagery": known,
-        })  # fmt: skip
+        }, coarser=finer)  # fmt: skip
         halo = self.spec.halo
         inner = slice(halo, window.side - halo)
         parent, spread, coast = elevation[inner, inner], spread_of(relief[inner, inner]), waters.land[inner, inner]
         surface = waters.surface[inner, inner]
         over = parent - surface
-        steps = deviations(sample[:3] * (spread * np.float32(self.spec.detail_scale / ELEVATION_UNIT)))
+        details = sample[:3] * (spread * np.float32(self.spec.detail_scale / ELEVATION_UNIT))
+        near = slice(halo - KINK_REACH, window.side - halo + KINK_REACH)
+        steps = deviations(details + np.float32(self.spec.kinks) * kinks(elevation[near, near].astype(np.float32)))
         reach = np.broadcast_to(crop_rows(window, halo)[:, None] * np.float32(REACH / ELEVATION_UNIT), parent.shape)
         below = np.where((coast == LAND_FULL) & (over >= 1), np.minimum(np.maximum(over - 2, 0), reach), reach).astype(np.float32)
         above = np.where((coast == 0) & (over <= -1), np.minimum(np.maximum(-2 - over, 0), reach), reach).astype(np.float32)

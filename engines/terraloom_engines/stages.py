@@ -32,6 +32,8 @@ class StageSpec:
     detail_scale: float
     spread_mean: float
     spread_scale: float
+    kinks: float = 0.0
+    """Share of `upsampling.kinks` that is added to what a graph of degree 2 draws; 0 for graphs of degree 6."""
 
     @classmethod
     def from_manifest(cls, entry: Mapping[str, Any]) -> "StageSpec":
@@ -87,9 +89,12 @@ def crop(values: Array, margin: int) -> Array:
     return values[..., margin : values.shape[-2] - margin, margin : values.shape[-1] - margin]
 
 
-def draw_sample(graph: Graph, spec: StageSpec, window: Window, seed: int, conditions: Mapping[str, Array]) -> Array:
-    """One sample (channels, side - 2 halo, side - 2 halo) for a window, given condition rasters (C, side, side) by name."""
-    gsd = window.log_child_gsd()[None, :, None]
+def draw_sample(graph: Graph, spec: StageSpec, window: Window, seed: int, conditions: Mapping[str, Array], *, coarser: int = 0) -> Array:
+    """One sample (channels, side - 2 halo, side - 2 halo) for a window, given condition rasters (C, side, side) by name.
+
+    The network is told pixels `coarser` octaves larger than they are; whoever asks for that has scaled the conditions alike.
+    """
+    gsd = window.log_child_gsd()[None, :, None] + np.float32(coarser)
     noises = []
     for step in range(len(spec.times)):
         part = window.inner(step * spec.border)

@@ -19,9 +19,10 @@ from terraloom_engines.training import networks
 from terraloom_engines.training.train import NETWORKS
 
 OPSET = 18
-SPREAD_GAIN = {"geometry": 0.0, "imagery": 0.04}
-"""Octaves added to every child's spread, set by eye: generated texture was seen to fade from level to level. A likely cause, not tested, is
-that every image is blurred at its own finest scale by its optics."""
+SPREAD_GAIN = {"geometry": 0.0, "imagery": 0.25}
+"""Octaves added to every child's spread. Without it the median texture of generated land falls to 1.2 to 1.6 steps at 62 m and to 0.9 to
+1.1 at 15 m, where natural land in the training data has 8 to 11 and 2.2 to 3. A likely cause, not tested, is that every image is blurred at
+its own finest scale by its optics."""
 STREAMS = {"geometry": 16, "imagery": 32}
 """Noise streams of the networks; a stage's later steps take the following numbers."""
 
