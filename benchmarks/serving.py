@@ -88,14 +88,14 @@ def flight() -> dict[str, Any]:
     return {"seconds": path.duration, "bytes": quantiles(sizes)}
 
 
-def stalled(credits: tuple[int, ...] = (1, 500_000, 2_000_000)) -> dict[str, Any]:
+def stalled(credits: tuple[int, ...] = (1, 200_000, 500_000)) -> dict[str, Any]:
     """Bytes that a server sends to a client that takes nothing, by the bytes of its credit; a promise: never more than a tile beyond."""
     found = {}
     with run_server() as address, connect(address) as client:
         client.wait_ready()
-        client.barrier(ALPS, StreamOptions(max_level=7))
+        client.barrier(ALPS, StreamOptions(max_level=5))
         for credit in credits:
-            with client.stream(ALPS, StreamOptions(max_level=7, credit=Credit(bytes=credit, tiles=1000))) as stream:
+            with client.stream(ALPS, StreamOptions(max_level=5, credit=Credit(bytes=credit, tiles=1000))) as stream:
                 sent = -1
                 while sent < stream.counters.bytes:
                     sent = stream.counters.bytes
