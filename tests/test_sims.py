@@ -127,7 +127,7 @@ def test_the_examples_run(server: str, name: str, monkeypatch: pytest.MonkeyPatc
     assert rolled.startswith("rolled 2") and "at the border" in rolled
 
 
-@pytest.mark.parametrize("title", ["Physics", "Lockstep", "MuJoCo", "PyBullet", "JSBSim"])
+@pytest.mark.parametrize("title", ["Physics", "Lockstep", "Gymnasium", "MuJoCo", "PyBullet", "JSBSim"])
 def test_the_quickstarts_of_the_page_run(server: str, title: str, capsys: pytest.CaptureFixture[str]) -> None:
     if title not in ("Physics", "Lockstep"):
         pytest.importorskip(title.lower(), reason=f"{title.lower()} is not installed here; the extra is `sims`")

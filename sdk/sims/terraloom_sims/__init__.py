@@ -4,6 +4,7 @@
     mujoco     tiles in MuJoCo
     pybullet   tiles in PyBullet
     jsbsim     the height below an aircraft in JSBSim
+    environment  a rover to train, in Gymnasium
 
 MuJoCo and PyBullet have X east, Y north and Z up, in metres. `docs/physics.md` shows them at work.
 """
