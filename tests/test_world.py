@@ -13,7 +13,9 @@ from terraloom_engines.bundle.archive import RasterArchive
 from terraloom_engines.bundle.coast import CoastMask
 from terraloom_engines.field import CHANNELS, Field
 from terraloom_engines.lifting import REACH
+from terraloom_engines.mesh import surface_elevation
 from terraloom_engines.store import open_store
+from terraloom_engines.texture import SEA_COLOUR, surface_colour
 from terraloom_engines.tiling import TileId, pixel_from_lonlat, row_ground_sample_distance, tile_from_lonlat
 from terraloom_engines.world import World, open_world
 
@@ -221,6 +223,40 @@ def test_heights_at_thirty_named_places_are_those_published_within_the_base_s_er
     print("height error at 30 places: median", np.median(error), "90 %", np.percentile(error, 90), "mean", np.mean(errors))
     assert np.median(error) <= 60
     assert np.percentile(error, 90) <= 500
+
+
+LAKES = {
+    "Superior": (-87.5, 47.7, 183), "Victoria": (33.0, -1.0, 1134), "Great Bear": (-121.0, 66.0, 156), "Titicaca": (-69.3, -15.8, 3812),
+    "Caspian Sea": (50.5, 40.0, -28),
+}  # fmt: skip
+"""Longitude, latitude, metres of the surface as published."""
+
+
+@pytest.mark.parametrize("name", LAKES)
+def test_lakes_are_flat_at_their_published_heights_and_have_the_colour_of_water(world: World, name: str) -> None:
+    longitude, latitude, height = LAKES[name]
+    for level in (4, 6):
+        field = world.field(tile_from_lonlat(level, longitude, latitude)).crop(0)
+        column, row = (int(edge) % 256 for edge in pixel_from_lonlat(level, longitude, latitude))
+        assert field.channel("land")[row, column] == 0
+        assert surface_elevation(field)[row, column] == height * 64
+        assert surface_elevation(field, water=False)[row, column] < height * 64
+        assert tuple(surface_colour(field)[row, column]) == SEA_COLOUR
+
+
+SEASONS = {
+    "Taymyr": (100.0, 74.0, False), "Hudson Bay": (-95.0, 63.0, False), "Dovre": (9.3, 62.2, False), "Greenland": (-40.0, 73.0, True),
+    "Antarctica": (60.0, -75.0, True), "Devon ice cap": (-82.0, 75.2, True), "Patagonian ice": (-73.5, -49.3, True),
+}  # fmt: skip
+"""Longitude, latitude, whether snow outlasts the summer."""
+
+
+@pytest.mark.parametrize("name", SEASONS)
+def test_it_is_summer_snow_lies_where_it_lasts(world: World, name: str) -> None:
+    longitude, latitude, white = SEASONS[name]
+    column, row = (int(edge) % 256 for edge in pixel_from_lonlat(4, longitude, latitude))
+    colour = world.field(tile_from_lonlat(4, longitude, latitude)).crop(2).imagery[:, row : row + 5, column : column + 5] / 64
+    assert (np.median(colour.min(axis=0)) > 140) == white
 
 
 def test_generation_stops_between_levels_when_cancelled() -> None:

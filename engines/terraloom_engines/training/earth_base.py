@@ -1,16 +1,21 @@
 """Build the base of the world `earth` from public-domain data: `python -m terraloom_engines.training.earth_base --data DATA`.
 
-Levels 0 to 4 of EPSG:3857: ETOPO5 elevation reconciled with the GLOBE land mask, Blue Marble colour continued under the sea,
-relief and texture spreads (predicted from what is shipped, see `relief_prior`), and the mask itself in packed tiles.
+Levels 0 to 4 of EPSG:3857: ETOPO5 elevation reconciled with the GLOBE land mask and lakes, Blue Marble
+colour without the snow that melts, continued under the sea, relief and texture spreads (predicted from what is shipped, see
+`relief_prior`), and the mask itself in packed tiles.
 """
 
 import argparse
+import io
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 
 from terraloom_engines.bundle.archive import RasterArchive, pack_array, pack_image
@@ -23,8 +28,9 @@ from terraloom_engines.training.export import stage_spec
 from terraloom_engines.training.lakes import find_lakes
 from terraloom_engines.training.networks import GeometryRefiner
 from terraloom_engines.training.rasters import load_pack
-from terraloom_engines.training.relief_prior import cells_of_square, natural_earth, predict_relief
+from terraloom_engines.training.relief_prior import cells_of_square, natural_earth, predict_relief, quarters_of_cells
 from terraloom_engines.training.sharpening import sharpen
+from terraloom_engines.training.snow import summer
 
 BASE_LEVEL = 4
 SIDE = TILE_SIZE << BASE_LEVEL
@@ -87,11 +93,19 @@ def reconcile(elevation: Raster, land: NDArray[np.int32], relief: Raster) -> NDA
     return np.where(deep, np.rint(fixed / 8) * 8, np.rint(fixed)).astype(np.int16)
 
 
-def continue_under_sea(colour: NDArray[np.uint8], land: NDArray[Any]) -> Raster:
+def lake_shore(height: NDArray[np.int16], land: NDArray[np.int32], relief: Raster) -> NDArray[np.int16]:
+    """Heights over a lake at which about the land fraction of a mixed pixel is dry, if its heights are normal with spread `relief`."""
+    quantiles = np.array([NormalDist().inv_cdf(min(max(part / LAND_FULL, 0.03), 0.97)) for part in range(LAND_FULL + 1)], np.float32)
+    likely = quantiles[land] * np.exp2(relief)
+    leaning = np.where(land > LAND_FULL // 2, np.maximum(height, likely), np.minimum(height, likely))
+    return np.where((land > 0) & (land < LAND_FULL), np.rint(leaning), height).astype(np.int16)
+
+
+def continue_under_sea(colour: Raster, land: NDArray[Any]) -> Raster:
     """Blue Marble (H, W, 3) with everything but pure land replaced by the nearest land's colour, smoothed away from the shore."""
     pure = land >= 250
     far, nearest = ndimage.distance_transform_edt(~pure, return_indices=True)
-    filled = colour[tuple(nearest)].astype(np.float32)
+    filled = colour[tuple(nearest)]
     smooth = np.stack([ndimage.gaussian_filter(filled[..., c], 4, mode=("nearest", "wrap")) for c in range(3)], axis=-1)
     weight = np.clip((far - 1) / 4, 0, 1)[..., None]
     return (filled * (1 - weight) + smooth * weight).astype(np.float32)
@@ -121,7 +135,7 @@ def halve_spread(values: NDArray[Any], octaves: NDArray[Any]) -> Raster:
     return (0.5 * np.log2(variance)).astype(np.float32)
 
 
-def write_level(archive: zipfile.ZipFile, level: int, rasters: dict[str, NDArray[Any]]) -> None:
+def write_level(archive: zipfile.ZipFile, level: int, rasters: Mapping[str, NDArray[Any]]) -> None:
     """One level as 256 px tiles (128 px for the rasters of blocks)."""
     for y in range(1 << level):
         for x in range(1 << level):
@@ -131,15 +145,26 @@ def write_level(archive: zipfile.ZipFile, level: int, rasters: dict[str, NDArray
                 tile = np.ascontiguousarray(raster[window])
                 if name == "water" and not tile.any():
                     continue
-                packed = pack_image(tile, 95) if name.endswith(".webp") else pack_array(tile)
-                archive.writestr(f"{level}/{x}/{y}/{name}", packed)
+                archive.writestr(f"{level}/{x}/{y}/{name}", pack_array(tile))
 
 
-def write_coarse_levels(archive: zipfile.ZipFile, rasters: dict[str, NDArray[Any]]) -> None:
+def write_colour(archive: zipfile.ZipFile, colour: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The colour of the base level as lossy WebP tiles; returns the image as it will be read back."""
+    out = np.empty_like(colour)
+    for y in range(1 << BASE_LEVEL):
+        for x in range(1 << BASE_LEVEL):
+            window = np.s_[y * TILE_SIZE : (y + 1) * TILE_SIZE, x * TILE_SIZE : (x + 1) * TILE_SIZE]
+            packed = pack_image(np.ascontiguousarray(colour[window]), 95)
+            archive.writestr(f"{BASE_LEVEL}/{x}/{y}/colour.webp", packed)
+            out[window] = np.asarray(Image.open(io.BytesIO(packed)))
+    return out
+
+
+def write_coarse_levels(archive: zipfile.ZipFile, rasters: dict[str, NDArray[Any]], colour: NDArray[np.uint8]) -> None:
     """Levels 2 to 0 in stored integers (1/64): exact means down to level 1, rounded at level 0."""
     water = rasters["water"].astype(np.float64) * 64
     height, relief, texture = rasters["elevation"].astype(np.float64) * 64, rasters["relief"], rasters["texture"]
-    colour, land = decoded(rasters["colour"]), rasters["land"].astype(np.float64)
+    land = rasters["land"].astype(np.float64)
     bands = [colour[..., c].astype(np.float64) * 64 for c in range(3)]
     for level in range(BASE_LEVEL - 1, -1, -1):
         light = np.add.reduce(bands) / 192
@@ -158,20 +183,6 @@ def write_coarse_levels(archive: zipfile.ZipFile, rasters: dict[str, NDArray[Any
             write_level(archive, level, stored)
 
 
-def decoded(colour: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The image as it will be read back: tile by tile through lossy WebP."""
-    import io
-
-    from PIL import Image
-
-    out = np.empty_like(colour)
-    for y in range(0, SIDE, TILE_SIZE):
-        for x in range(0, SIDE, TILE_SIZE):
-            tile = np.ascontiguousarray(colour[y : y + TILE_SIZE, x : x + TILE_SIZE])
-            out[y : y + TILE_SIZE, x : x + TILE_SIZE] = np.asarray(Image.open(io.BytesIO(pack_image(tile, 95))))
-    return out
-
-
 def base_rasters(data: Path, mask: CoastMask) -> dict[str, NDArray[Any]]:
     """Elevation (int16 m), relief and texture (log2), colour (uint8) and land of the base grid."""
     coarse = load_pack(data, "earth_coarse")
@@ -179,7 +190,8 @@ def base_rasters(data: Path, mask: CoastMask) -> dict[str, NDArray[Any]]:
     tint, height = natural_earth(data), mercator(coarse["etopo5"])
     lakes = find_lakes(tint, sea, height)
     land = np.rint(sea * (1 - lakes.share)).astype(np.int32)
-    filled = continue_under_sea(coarse["rgb"], coarse["land255"] * (1 - cells_of_square(lakes.share)))
+    mean_tint = ndimage.gaussian_filter(quarters_of_cells(tint).mean(axis=0), (0, 0.7, 0.7), mode="nearest")
+    filled = continue_under_sea(summer(coarse, mean_tint), coarse["land255"] * (1 - cells_of_square(lakes.share)))
     colour = np.stack([mercator(filled[..., c]) for c in range(3)], axis=-1)
     relief = mercator(predict_relief(coarse, tint))
     latitudes = np.radians([latitude_from_row(BASE_LEVEL, row + 0.5) for row in range(SIDE)])
@@ -187,7 +199,8 @@ def base_rasters(data: Path, mask: CoastMask) -> dict[str, NDArray[Any]]:
     water = lakes.surface.astype(np.float32)
     shores = ndimage.maximum_filter(np.where(lakes.share > 0, water, -1e4), 3)
     height = np.where((lakes.share == 0) & (shores > -1e4), np.maximum(height, shores + 1), height)
-    elevation = (reconcile(height - water, land, relief) + lakes.surface).astype(np.int16)
+    over = reconcile(height - water, land, relief)
+    elevation = (np.where(lakes.share > 0, lake_shore(over, land, relief), over) + lakes.surface).astype(np.int16)
     return {
         "elevation": elevation, "relief": relief, "texture": texture_spread(colour, relief),
         "colour": np.clip(np.rint(colour), 0, 255).astype(np.uint8), "land": land, "water": lakes.surface,
@@ -211,9 +224,9 @@ def build(data: Path, out: Path, geometry: Path | None) -> None:
             "relief": log_code(rasters["relief"]),
             "texture": log_code(rasters["texture"]),
         }
-        tiles |= {"colour.webp": rasters["colour"], "land": rasters["land"].astype(np.uint8), "water": rasters["water"]}
+        tiles |= {"land": rasters["land"].astype(np.uint8), "water": rasters["water"]}
         write_level(archive, BASE_LEVEL, tiles)
-        write_coarse_levels(archive, rasters)
+        write_coarse_levels(archive, rasters, write_colour(archive, rasters["colour"]))
 
 
 def main() -> None:

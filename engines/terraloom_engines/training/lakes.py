@@ -1,8 +1,8 @@
 """Lakes of the base: where they are from Natural Earth II (5 km, public domain), how high from ETOPO5 or from the maps.
 
 Natural Earth II paints water in one blue. What is blue inland and at least two pixels wide is a lake; thinner lines are rivers, which are
-left to the land. ETOPO5 knows the surface of some lakes and the floor of others: where it lies below the shore, the shore's low end is
-the surface.
+left to the land, and so are the arms that rivers make of lakes. ETOPO5 knows the surface of some lakes and the floor of others: where it
+lies below the shore, the shore's low end is the surface.
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,10 @@ LEAST_PIXELS = 6
 """Smaller ones are left out, in pixels of level 5."""
 SLENDER = 0.06
 """Area over the square of the longest side, below which water longer than 25 pixels is a river."""
+ARM = 4
+"""Pixels that an arm only two wide may reach out from a lake's body of three and more; what is longer is a river."""
+FOOTPRINT = np.array([0.25, 0.5, 0.25])
+"""Weights of a pixel and its neighbours under a window of twice its width."""
 SURFACES = {
     (-87.5, 47.7): 183, (-87.0, 43.5): 176, (-82.5, 44.8): 176, (-81.2, 42.2): 174, (-77.8, 43.6): 75, (33.0, -1.0): 1134,
     (107.8, 53.3): 456, (29.5, -6.0): 773, (34.5, -12.0): 474, (6.5, 46.45): 372, (9.3, 47.62): 395, (-69.3, -15.8): 3812,
@@ -42,7 +46,9 @@ def find_lakes(tint: Raster, sea: NDArray[Any], height: Raster) -> Lakes:
     """Lakes on the grid of `height` (H, W), metres; `tint` (2H, 2W, 3) is Natural Earth II, `sea` (H, W) the land fraction by the sea."""
     blue = (tint[..., 2] - tint[..., 0] > 62) & (tint[..., 2] > 170)
     dry = np.kron(sea, np.ones((2, 2), sea.dtype)) == LAND_FULL
-    labels, _ = ndimage.label(ndimage.binary_opening(blue & dry, np.ones((2, 2))), np.ones((3, 3)))
+    water = ndimage.binary_opening(blue & dry, np.ones((2, 2)))
+    body = ndimage.binary_dilation(ndimage.binary_opening(water, np.ones((3, 3))), iterations=ARM) & water
+    labels, _ = ndimage.label(body, np.ones((3, 3)))
     surface = np.zeros(labels.shape, np.float32)
     known = {int(labels[pixel_of(place, len(labels))]): metres for place, metres in SURFACES.items()}
     fine = np.kron(height, np.ones((2, 2), np.float32))
@@ -56,8 +62,15 @@ def find_lakes(tint: Raster, sea: NDArray[Any], height: Raster) -> Lakes:
     covered = surface != 0
     blocks = surface.reshape(len(height), 2, -1, 2)
     count = covered.reshape(len(height), 2, -1, 2).sum(axis=(1, 3))
-    mean = blocks.sum(axis=(1, 3)) / np.maximum(count, 1)
-    return Lakes((count / 4).astype(np.float32), np.rint(mean).astype(np.int16))
+    mean = np.rint(blocks.sum(axis=(1, 3)) / np.maximum(count, 1)).astype(np.int16)
+    return widened((count / 4).astype(np.float32), mean)
+
+
+def widened(share: Raster, surface: NDArray[np.int16]) -> Lakes:
+    """Lakes whose share is counted over twice the pixel's width, as beside the sea: the generator, not the pixel, draws the shore."""
+    wide = ndimage.convolve1d(ndimage.convolve1d(share, FOOTPRINT, axis=0, mode="nearest"), FOOTPRINT, axis=1, mode="wrap")
+    near = ndimage.maximum_filter(np.where(share > 0, surface, np.int16(-10000)), 3)
+    return Lakes(wide, np.where(share > 0, surface, np.where(wide > 0, near, 0)).astype(np.int16))
 
 
 def pixel_of(place: tuple[float, float], side: int) -> tuple[int, int]:

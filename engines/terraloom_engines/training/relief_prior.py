@@ -72,13 +72,20 @@ def shading_features(tint: Raster) -> list[Raster]:
     return [cells_of_square(row) for row in [*rows[9:], *rows[:9]]]
 
 
-def cells_of_square(square: Raster) -> Raster:
-    """A raster of the Mercator square, resampled to the cells (2160, 4320)."""
-    latitude = np.radians(np.clip(90 - (np.arange(2160) + 0.5) / 12, -MAX_LATITUDE, MAX_LATITUDE))
+def quarters_of_cells(tint: Raster) -> Raster:
+    """Natural Earth II (8192, 8192, 3) in the middle of each cell's four quarters: (4, 3, 2160, 4320), north-west, north-east, ..."""
+    steps = [(south, east) for south in (-0.25, 0.25) for east in (-0.25, 0.25)]
+    return np.stack([np.stack([cells_of_square(tint[..., band], *step) for band in range(3)]) for step in steps])
+
+
+def cells_of_square(square: NDArray[Any], south: float = 0.0, east: float = 0.0) -> Raster:
+    """A raster of the Mercator square, resampled to the cells (2160, 4320) at a place given in cells from their middles."""
+    latitude = np.radians(np.clip(90 - (np.arange(2160) + 0.5 + south) / 12, -MAX_LATITUDE, MAX_LATITUDE))
     row = (1 - np.arcsinh(np.tan(latitude)) / np.pi) / 2 * len(square) - 0.5
-    column = (np.arange(4320) + 0.5) / 4320 * len(square) - 0.5
-    cells: Raster = ndimage.map_coordinates(square, np.stack(np.meshgrid(row, column, indexing="ij")), order=1, mode="nearest")
-    return cells.astype(np.float32)
+    column = (np.arange(4320) + 0.5 + east) / 4320 * len(square) - 0.5
+    grid = np.stack(np.meshgrid(row, column, indexing="ij")).astype(np.float32)
+    cells: Raster = ndimage.map_coordinates(square.astype(np.float32), grid, order=1, mode="nearest")
+    return cells
 
 
 def natural_earth(data: Path) -> Raster:
