@@ -19,6 +19,7 @@ GENERATED = ROOT / "sdk/python/terraloom/v1"
 DISTRIBUTION_OF_MODULE = {"google": "protobuf", "PIL": "pillow", "grpc_health": "grpcio-health-checking", "grpc": "grpcio"}
 DISTRIBUTION_OF_MODULE |= {"grpc_reflection": "grpcio-reflection", "grpc_status": "grpcio-status"}
 DISTRIBUTION_OF_MODULE |= {"prometheus_client": "prometheus-client", "cuda": "cuda-bindings"}
+DISTRIBUTION_OF_MODULE |= {"opentelemetry": "opentelemetry-sdk"}
 NEED_RASTERIO = ("terraloom_engines.export.geotiff", "terraloom_engines.rasters.")
 NEED_TORCH = ("terraloom_engines.training", "terraloom_engines.runtimes.torch_", "terraloom_engines.bench.torch_")
 """Nothing that serves imports them but the runtime `torch`, when it is asked for."""
@@ -119,6 +120,7 @@ def test_every_library_used_is_declared() -> None:
     for name, path in MODULES.items():
         extras = ["client"] if part_of_client(name) else ["client", "server"]
         extras += ["raster"] if name.startswith(NEED_RASTERIO) else []
+        extras += ["otel"] if name == "terraloom_engines.spans" else []
         extras += ["train"] if name.startswith(NEED_TORCH) else []
         extras += ["tensorrt"] if name.startswith(NEED_ONNX) else []
         outside = {other.split(".")[0] for other in imports(path)} - set(sys.stdlib_module_names) - SOURCES.keys()

@@ -2,6 +2,7 @@
 
 Read it top-down. Each part imports only from those above it (and from the client, `terraloom`); a test holds it to that.
 
+    spans         what took how long, for OpenTelemetry
     tiling        tile addresses and their geometry: the quadtree that is also the recursion
     field         the integer rasters of one tile with a halo
     field_codec   fields as bytes, lossless

@@ -21,6 +21,7 @@ from terraloom_engines.conservation import interleave, split_children
 from terraloom_engines.field import Field
 from terraloom_engines.imagery import ImageryStage
 from terraloom_engines.lifting import LiftingStage, Waters
+from terraloom_engines.spans import span
 from terraloom_engines.stages import StageSpec, Window
 from terraloom_engines.tiling import TILE_SIZE, TileId
 
@@ -95,7 +96,8 @@ class Cascade:
         for child in reversed(missing):
             if cancelled():
                 raise CancelledError(f"generation of tile {missing[0]} was cancelled at level {field.tile.z}")
-            made = self._refine(field, child, self._together(child, wanted))
+            with span("generate level", tile=child, level=child.z):
+                made = self._refine(field, child, self._together(child, wanted))
             for each in made:
                 self._cache.put(each)
             field = next(each for each in made if each.tile == child)

@@ -22,6 +22,7 @@ from terraloom_engines.heights import GRID_SIDE, HeightGrid, build_height_grid
 from terraloom_engines.maps import MapOptions, encode_map_tile
 from terraloom_engines.mesh import SEGMENTS, TileMesh, build_mesh, geometric_error, surface_elevation
 from terraloom_engines.polar import sector_mesh, sector_picture
+from terraloom_engines.spans import span
 from terraloom_engines.texture import GUTTER, TextureFormat, encode_picture, surface_colour
 from terraloom_engines.tiling import TileId
 from terraloom_engines.upsampled import upsampled
@@ -164,7 +165,8 @@ def build_content(world: World, tile: TileId, options: Options, cancelled: Calla
         return _picture_content(tile, encode_map_tile(raster, options), heights, digest)
     if isinstance(options, GridOptions):
         return _grid_content(build_height_grid(raster, water=water), digest)
-    mesh = build_mesh(raster, options.segments, water=water)
+    with span("mesh", segments=options.segments):
+        mesh = build_mesh(raster, options.segments, water=water)
     return _mesh_content(world, mesh, lambda: surface_colour(raster.crop(GUTTER)), options, digest)
 
 
@@ -192,8 +194,9 @@ def _mesh_content(
 ) -> TileContent:
     """A mesh and the colours of its texture as a GLB."""
     shape, quality = options.texture_format, options.texture_quality
-    texture = encode_picture(colours(), shape, quality) if shape != "none" else None
-    glb = encode_glb(mesh, Material(texture, options.unlit), world.attribution, options.compression)
+    with span("encode", texture=shape, compression=options.compression):
+        texture = encode_picture(colours(), shape, quality) if shape != "none" else None
+        glb = encode_glb(mesh, Material(texture, options.unlit), world.attribution, options.compression)
     return _glb_content(mesh.tile, glb, (mesh.min_height, mesh.max_height), digest)
 
 

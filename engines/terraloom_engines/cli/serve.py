@@ -35,6 +35,7 @@ def command(
     """Serve a world over gRPC and HTTP until SIGINT or SIGTERM."""
     import asyncio
 
+    from terraloom_engines import spans
     from terraloom_engines.server import ServerOptions
     from terraloom_engines.server.checks import one_of
     from terraloom_engines.server.logs import LogFormat, LogLevel, set_up
@@ -56,7 +57,11 @@ def command(
         insecure=insecure,
         tokens=tokens,
     )
-    asyncio.run(_serve(options, http_port if http else None))
+    spans.set_up()
+    try:
+        asyncio.run(_serve(options, http_port if http else None))
+    finally:
+        spans.shut_down()
 
 
 def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> "TlsFiles | None":

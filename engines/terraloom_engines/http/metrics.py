@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from terraloom_engines.http.waiting import Admission
+from terraloom_engines.spans import is_on, span
 
 __all__ = ["HttpMetrics", "Measured", "metrics"]
 
@@ -61,7 +62,9 @@ class Measured:
             sent += len(message.get("body", b""))
 
         try:
-            await self._app(scope, receive, sending)
+            carrier = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]} if is_on() else None
+            with span("HTTP", carrier, path=scope["path"]):
+                await self._app(scope, receive, sending)
         finally:
             self._metrics.observe(getattr(scope.get("route"), "path", "none"), status, started, answered, sent)
 

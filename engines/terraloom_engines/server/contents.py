@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from terraloom.errors import DataLossError
+from terraloom_engines import spans
 from terraloom_engines.content import (
     ContentOptions,
     GridOptions,
@@ -26,6 +27,10 @@ from terraloom_engines.world import World
 
 MOST_HEIGHTS = 1 << 17
 """Tiles of which the range of heights is remembered; about 25 MB."""
+MOST_ASKED = 8192
+"""Tiles asked for whose askers are remembered, for spans."""
+MOST_QUEUED = 8192
+"""Tiles under way at a time: more than the windows of all sessions together, so that one crowd of streams does not end another."""
 
 
 class ContentKey(NamedTuple):
@@ -58,7 +63,8 @@ class Contents:
         self._store = store
         self._heights: dict[str, dict[TileId, tuple[float, float]]] = {}
         self._lock = threading.Lock()
-        self.scheduler: Scheduler[ContentKey, Found] = Scheduler(self._find, self._generate, workers)
+        self._asked: dict[ContentKey, spans.Asked] = {}
+        self.scheduler: Scheduler[ContentKey, Found] = Scheduler(self._find, self._generate, capacity=MOST_QUEUED, pools=pools)
 
     def content_hash(self, key: ContentKey) -> bytes:
         """Hash of a content, known before the content is made."""
@@ -75,12 +81,23 @@ class Contents:
             CONTENTS.labels("memory").inc()
         return content
 
+    def _ask(self, key: ContentKey) -> None:
+        """Notes who asks for what has to be made, for spans; the oldest that were never made are forgotten."""
+        if spans.is_on():
+            self._asked.setdefault(key, spans.asked_now())
+            while len(self._asked) > MOST_ASKED:
+                self._asked.pop(next(iter(self._asked)), None)
+
     async def get(self, key: ContentKey, priority: Priority, client: str) -> TileContent:
         """A content, generated if need be, in the turn of `client`.
 
         Raises ResourceExhaustedError when the queue has no room for more of that client's, and what generation raises.
         """
-        return self.cached(key) or (await self.scheduler.run(key, priority, client)).content
+        content = self.cached(key)
+        if content is None:
+            self._ask(key)
+            content = (await self.scheduler.run(key, priority, client)).content
+        return content
 
     async def stand_in(self, key: ContentKey) -> TileContent | None:
         """A content that looks like the one meant, made of what is at hand; None when that is nothing, or it is there itself. Not kept."""
@@ -91,12 +108,17 @@ class Contents:
     def _find(self, key: ContentKey) -> Found | None:
         content = self._read(key, self._store)
         if content is None:
+            self._ask(key)
             return None
         CONTENTS.labels("store").inc()
         self._memory.put(self._key(key), encode_content(content))
         return Found(content, generated=False)
 
     def _generate(self, key: ContentKey, cancelled: Callable[[], bool]) -> Found:
+        with spans.within(self._asked.pop(key, None)), spans.span("generate", tile=key.tile, world=self.world.name):
+            return self._generate_now(key, cancelled)
+
+    def _generate_now(self, key: ContentKey, cancelled: Callable[[], bool]) -> Found:
         with GENERATION.time():
             self.world.field(key.tile, cancelled, lambda tile: self.scheduler.knows(ContentKey(tile, key.options)))
         with ENCODING.labels(type(key.options).__name__.removesuffix("Options").lower()).time():

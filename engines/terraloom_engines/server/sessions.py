@@ -15,6 +15,7 @@ from terraloom_engines.server.margins import observe_sending
 from terraloom_engines.server.requests import Opening
 from terraloom_engines.server.session import Session
 from terraloom_engines.server.worlds import ServedWorld
+from terraloom_engines.spans import finished, is_on
 
 AnySession = Session | LockstepSession
 """Sessions that follow views as they come, and those that answer step by step."""
@@ -122,7 +123,11 @@ class Sessions:
                     turn = time.perf_counter()
                     yield event
                     if event.HasField("tile"):
-                        observe_sending(event.tile.priority, time.perf_counter() - turn)
+                        seconds, tile = time.perf_counter() - turn, event.tile.id
+                        observe_sending(event.tile.priority, seconds)
+                        if is_on():
+                            began = time.time_ns() - int(1e9 * seconds)
+                            finished("send", began, session=session.name, tile=f"{tile.z}/{tile.x}/{tile.y}")
 
     def _wait(self, session: AnySession) -> None:
         gone = NotFoundError(f"session {session.name!r} was closed: nobody listened to it for {IDLE_SECONDS:g} s")

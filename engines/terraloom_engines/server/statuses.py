@@ -18,6 +18,7 @@ from google.rpc import error_details_pb2, status_pb2
 from terraloom.errors import TerraloomError
 from terraloom_engines.server.bounds import check_bounds
 from terraloom_engines.server.replies import error_detail
+from terraloom_engines.spans import is_on, span
 
 _log = logging.getLogger(__name__)
 
@@ -33,23 +34,30 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         handler = await continuation(handler_call_details)
         if handler is None or not handler_call_details.method.startswith("/terraloom."):
             return handler
+        name = handler_call_details.method.rpartition("/")[2]
         kinds = {
             (False, False): grpc.unary_unary_rpc_method_handler,
             (False, True): grpc.unary_stream_rpc_method_handler,
             (True, True): grpc.stream_stream_rpc_method_handler,
         }
         behaviour: Any = handler.stream_stream or handler.unary_stream or handler.unary_unary
-        wrapped = _answers_many(behaviour) if handler.response_streaming else _answers_once(behaviour)
+        wrapped = _answers_many(behaviour) if handler.response_streaming else _answers_once(name, behaviour)
         make = kinds[handler.request_streaming, handler.response_streaming]
         return make(wrapped, handler.request_deserializer, handler.response_serializer)
 
 
-def _answers_once(behaviour: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+def carrier_of(context: "grpc.aio.ServicerContext[Any, Any]") -> dict[str, str]:
+    """The caller's headers that are texts."""
+    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+
+
+def _answers_once(name: str, behaviour: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
     async def call(request: object, context: "grpc.aio.ServicerContext[Any, Any]") -> object:
         try:
             if isinstance(request, Message):
                 check_bounds(request)
-            return await behaviour(request, context)
+            with span(name, carrier_of(context) if is_on() else None):
+                return await behaviour(request, context)
         except Exception as error:
             await abort(context, error)
             raise
