@@ -9,6 +9,7 @@ from terraloom_engines.content import Options, TileContent
 from terraloom_engines.http.parameters import whole_number
 from terraloom_engines.http.waiting import Admission, unless_disconnected
 from terraloom_engines.selection import Priority, WorkClass
+from terraloom_engines.server.callers import CALLER
 from terraloom_engines.server.contents import ContentKey
 from terraloom_engines.server.worlds import ServedWorld, Worlds
 from terraloom_engines.store import MemoryStore
@@ -58,7 +59,10 @@ def waited_for(level: int) -> Priority:
 
 
 def client_of(request: Request) -> str:
-    """Who a request counts for in the queue: its host, since browsers have several connections."""
+    """Who a request counts for in the queue: its token, else its host, since browsers have several connections."""
+    caller = CALLER.get(None)
+    if caller is not None and caller.name:
+        return caller.name
     return f"http {request.client.host}" if request.client is not None else "http"
 
 

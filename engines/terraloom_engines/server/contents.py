@@ -29,8 +29,6 @@ MOST_HEIGHTS = 1 << 17
 """Tiles of which the range of heights is remembered; about 25 MB."""
 MOST_ASKED = 8192
 """Tiles asked for whose askers are remembered, for spans."""
-MOST_QUEUED = 8192
-"""Tiles under way at a time: more than the windows of all sessions together, so that one crowd of streams does not end another."""
 
 
 class ContentKey(NamedTuple):
@@ -64,7 +62,7 @@ class Contents:
         self._heights: dict[str, dict[TileId, tuple[float, float]]] = {}
         self._lock = threading.Lock()
         self._asked: dict[ContentKey, spans.Asked] = {}
-        self.scheduler: Scheduler[ContentKey, Found] = Scheduler(self._find, self._generate, capacity=MOST_QUEUED, pools=pools)
+        self.scheduler: Scheduler[ContentKey, Found] = Scheduler(self._find, self._generate, workers)
 
     def content_hash(self, key: ContentKey) -> bytes:
         """Hash of a content, known before the content is made."""

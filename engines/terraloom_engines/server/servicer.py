@@ -149,7 +149,7 @@ class Servicer(TerraloomServicer):
         with (await self._served(request.world)).in_use() as served:
             tile, options = requests.tile_id(request.id, served.world), requests.content_options(request.content)
             key = ContentKey(tile, GridOptions(options.surface) if request.height_grid else options)
-            answer = replies.tile(await served.contents.get(key, WAITED_FOR, context.peer()))
+            answer = replies.tile(await served.contents.get(key, WAITED_FOR, _client(context)))
         allowance.spend(1, answer.ByteSize())
         return answer
 
@@ -157,7 +157,7 @@ class Servicer(TerraloomServicer):
         allowance = _required()
         with (await self._served(request.world)).in_use() as served:
             sampling = requests.sampling(request, served.world)
-            heights, tiles = await sampled_heights(served.contents, sampling, WAITED_FOR, context.peer())
+            heights, tiles = await sampled_heights(served.contents, sampling, WAITED_FOR, _client(context))
         allowance.spend(tiles, heights.nbytes)
         surface, identity = replies.surface(sampling.options.surface), bytes.fromhex(served.world.identity)
         return pb.SampleHeightsResponse(height=heights.tolist(), surface=surface, world_identity=identity)
@@ -181,7 +181,7 @@ class Servicer(TerraloomServicer):
 
     async def Barrier(self, request: pb.BarrierRequest, context: Context) -> pb.BarrierResponse:  # noqa: N802
         allowance = _required()
-        answer = await self._barrier(request, context.peer())
+        answer = await self._barrier(request, _client(context))
         allowance.spend(answer.tiles, 0)
         return answer
 
@@ -202,6 +202,11 @@ class Servicer(TerraloomServicer):
                     view, criteria = requests.view_state(request.view, served.world), requests.criteria(request.selection, served.world)
                     return await within(deadline, barrier, barrier.view(view, criteria, options))
         raise InvalidArgumentError("barrier names no region, view or session_id", field="region")
+
+
+def _client(context: Context) -> str:
+    """In whose turn what the call needs is made: its token's, where there are tokens, else its connection's."""
+    return CALLER.get().name or context.peer()
 
 
 def _required() -> Allowance:
