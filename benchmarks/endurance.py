@@ -51,8 +51,8 @@ class Served:
     """A server process whose memory can be read."""
 
     def __init__(self, store: Path) -> None:
-        command = [sys.executable, "-m", "terraloom_engines.cli", "serve", "--port", "0", "--no-http", "--store", str(store)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, "-m", "terraloom_engines.cli", "serve", "--port", "0", "--no-http"]
+        self._process = subprocess.Popen([*command, "--log-level", "warning", "--store", str(store)], stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.address = self._process.stdout.readline().split()[-1]
 

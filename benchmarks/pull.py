@@ -19,6 +19,7 @@ import asyncio
 import contextlib
 import gzip
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin
@@ -37,6 +38,7 @@ from terraloom_engines.world import open_world
 IN_FLIGHT = 20
 ENTRY = "/earth/tileset.json?compression=meshopt"
 ROOT = TileId(0, 0, 0)
+_ADDRESS = re.compile(r"/(tiles|subtrees)/(\d+)/(\d+)/(\d+)\.(?:glb|json)(?:\?|$)")
 _HERE = Priority(WorkClass.NEAR, 0.0, 0)
 
 
@@ -61,12 +63,11 @@ class Tree:
         waiting = [document["root"]]
         while waiting:
             entry = waiting.pop()
-            uri = urljoin(url, entry["content"]["uri"])
-            path = uri.partition("?")[0]
-            z, x, y = path.rpartition(".")[0].split("/")[-3:]
-            low, high = entry["boundingVolume"]["region"][4:]
-            self.nodes[TileId(int(z), int(x), int(y))] = Node((low, high), uri, path.endswith(".json"))
             waiting += entry.get("children", [])
+            uri = urljoin(url, entry.get("content", {}).get("uri", ""))
+            if match := _ADDRESS.search(uri):  # the ground beyond the rim of the map has other addresses
+                low, high = entry["boundingVolume"]["region"][4:]
+                self.nodes[TileId(*map(int, match.groups()[1:]))] = Node((low, high), uri, match.group(1) == "subtrees")
 
 
 @dataclass(slots=True)

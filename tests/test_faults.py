@@ -42,7 +42,7 @@ class Server:
 
     def __init__(self, *arguments: str, before: str = "") -> None:
         code = before + "from terraloom_engines.cli import main; main()"
-        command = [sys.executable, "-c", code, "serve", "--port", "0", "--http-port", "0", *arguments]
+        command = [sys.executable, "-c", code, "serve", "--port", "0", "--http-port", "0", "--log-level", "warning", *arguments]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.address = self.process.stdout.readline().split()[-1]
