@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import generation, glb, http, machine, relief, serving, towns, urgency
+from benchmarks import generation, glb, http, machine, reconnect, relief, serving, towns, urgency
 
 BENCHES = {
     "generation": generation.measure,
@@ -16,6 +16,7 @@ BENCHES = {
     "towns": towns.measure,
     "http": http.measure,
     "urgency": urgency.measure,
+    "reconnect": reconnect.measure,
 }
 
 

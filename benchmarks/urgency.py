@@ -18,6 +18,8 @@ VIEW = View(longitude=10.0, latitude=46.5, height=3000.0)
 LEVEL, RADIUS = 9, 260_000.0
 PERIOD = 0.25
 """Seconds between two rounds of bulk; an urgent tile is asked for half a round after each, in the middle of it."""
+SETTLING = 2.0
+"""Seconds of bulk before anything counts."""
 INNER = 30
 """Tiles in the middle, which are no bulk."""
 CREDITS = {"chosen by the server": Credit(), "1 MiB": Credit(bytes=1 << 20), "400 kB": Credit(bytes=400_000)}
@@ -54,9 +56,10 @@ async def behind_bulk(address: str, credit: Credit, seconds: float) -> dict[str,
         leaves.sort(key=lambda tile: (tile.x - middle[0]) ** 2 + (tile.y - middle[1]) ** 2)
         run, bulk = _Run(leaves[0]), leaves[INNER:]
         taking = asyncio.create_task(_take(stream, run))
-        await asyncio.sleep(1.0)
-        started, run.bytes = time.perf_counter(), 0
-        while time.perf_counter() - started < seconds:
+        started = time.perf_counter() + SETTLING
+        while (now := time.perf_counter()) - started < seconds:
+            if now < started:
+                run.waits, run.bytes = [], 0
             stream.forget(bulk)
             await asyncio.sleep(PERIOD / 2)
             run.asked_at = time.perf_counter()
