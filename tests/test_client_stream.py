@@ -14,6 +14,7 @@ from terraloom import (
     ContentOptions,
     Credit,
     Radius,
+    Region,
     ScreenSpaceError,
     StreamOptions,
     Tile,
@@ -47,6 +48,32 @@ def test_a_settled_stream_shows_the_whole_world_refined_below_the_viewpoint(clie
         assert stream.session.world.id.name == "earth"
         assert stream.counters.tiles == len(tiles)
         assert stream.counters.bytes > sum(len(tile.glb) for tile in tiles)
+
+
+def test_a_stream_has_several_viewpoints_by_name_and_shows_what_each_of_them_needs(client: Client) -> None:
+    with client.stream(MATTERHORN, COARSE) as alone, client.stream(ANDES, COARSE) as other, client.stream(MATTERHORN, COARSE) as both:
+        alone.settle(PATIENCE), other.settle(PATIENCE)
+        both.move(ANDES, "south")
+        tiles = [tile.id for tile in both.settle(PATIENCE)]
+        assert len(tiles) == len(set(tiles)) == len(alone.held.keys() | other.held.keys())
+        assert covers_the_world(both.visible)
+        finest = {tile for tile in alone.visible | other.visible if tile.z == 6}
+        assert finest == {tile for tile in both.visible if tile.z == 6}
+        both.leave("")
+        both.settle(PATIENCE)
+        assert both.visible == other.visible
+        with pytest.raises(InvalidArgumentError, match="no viewpoint 'north'"):
+            both.leave("north")
+
+
+def test_a_region_comes_without_a_view(client: Client) -> None:
+    region = Region(west=7.0, south=45.5, east=9.0, north=46.5, level=6)
+    with client.stream(options=StreamOptions(region, min_level=6)) as stream:
+        tiles = stream.settle(PATIENCE)
+        answer = client.barrier(region)
+        assert {tile.id.z for tile in tiles} == {6}
+        assert len(tiles) >= answer.tiles == 4
+        assert stream.visible == {tile.id for tile in tiles}
 
 
 def test_streams_compress_meshes_unless_asked_not_to_and_single_tiles_do_not(client: Client) -> None:

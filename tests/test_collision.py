@@ -87,7 +87,7 @@ def test_a_disc_of_too_many_tiles_is_refused_and_a_long_path_cut_short() -> None
 
 
 def test_grids_come_and_go_with_slack_and_two_levels_never_overlap() -> None:
-    plan = CollisionPlan(ALPS, DISC)
+    plan = CollisionPlan([ALPS], DISC)
     assert plan.needed == set(plan.tiles)
     middle = tile_from_lonlat(18, ALPS.east, ALPS.north)
     near, far = middle.neighbour(3, 0), middle.neighbour(8, 0)  # tiles are 106 m wide here

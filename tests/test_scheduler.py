@@ -104,13 +104,13 @@ async def test_a_running_piece_makes_way_for_collision_and_goes_on_after_it(work
 
 
 async def test_a_running_piece_makes_way_for_much_coarser_ones_alone(workshop: Workshop) -> None:
-    task = asyncio.create_task(workshop.scheduler.run("deep", Priority(WorkClass.NEAR, 0.0, 15), "somebody"))
+    task = asyncio.create_task(workshop.scheduler.run("deep", Priority(WorkClass.NEAR, 0.0, level=15), "somebody"))
     await workshop.until_begun()
     subscription = workshop.subscribe()
-    subscription.replace({"parent": Priority(WorkClass.NEAR, 0.0, 14), "idle": Priority(WorkClass.PREFETCH, 1.0, 2)})
+    subscription.replace({"parent": Priority(WorkClass.NEAR, 0.0, level=14), "idle": Priority(WorkClass.PREFETCH, 1.0, level=2)})
     await asyncio.sleep(0.05)
     assert workshop.started == ["deep"]
-    subscription.replace({"coarse": Priority(WorkClass.NEAR, 0.0, 3)})
+    subscription.replace({"coarse": Priority(WorkClass.NEAR, 0.0, level=3)})
     await workshop.until_begun()
     workshop.gate.set()
     assert await task == "DEEP"

@@ -1,7 +1,10 @@
 """Selection against a brute-force reference, and the promises that streams build on."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -9,9 +12,9 @@ from hypothesis import strategies as st
 
 from terraloom.errors import ResourceExhaustedError
 from terraloom_engines.mesh import geometric_error
-from terraloom_engines.selection import Criteria, Radius, ScreenSpaceError, Selection, WorkClass, select
+from terraloom_engines.selection import LOOKAHEAD, Criteria, Radius, Region, ScreenSpaceError, Selection, WorkClass, select
 from terraloom_engines.tiling import TileId, ground_sample_distance, lonlat_bounds, tile_from_lonlat
-from terraloom_engines.viewpoint import RADIUS, ViewState, Waypoint, extrapolate
+from terraloom_engines.viewpoint import MANOEUVRE_SECONDS, MOST_TURN, RADIUS, ViewState, Waypoint, extrapolate, travel
 
 ALPS = ViewState(east=10.0, north=46.5, height=2500.0)
 GROUND = (0.0, 1000.0)
@@ -281,14 +284,88 @@ def test_a_moving_viewpoint_prefetches_what_it_will_need_in_order_of_time() -> N
     ahead = [tile for tile in select(moving, criteria, known).tiles if not tile.visible]
     now = tiles_of(select(ViewState(10.0, 46.5, 1500.0), criteria, known))
     assert ahead
-    assert {tile.priority.time_to_need for tile in ahead} <= {1.0, 2.0, 4.0, 8.0}
     for tile in ahead:
-        later = extrapolate(moving, tile.priority.time_to_need)
+        assert 0.0 < tile.priority.time_to_need <= 8.0
+        before, after = (max(filter(test, (0.0, *LOOKAHEAD)), key=key) for test, key in bounds(tile.priority.time_to_need))
         assert tile.tile not in now
-        assert tile.tile in tiles_of(select(ViewState(later.east, later.north, later.height), criteria, known))
+        assert tile.tile not in selected_at(moving, before, criteria)
+        assert tile.tile in selected_at(moving, after, criteria)
     later = extrapolate(moving, 8.0)
     everything = tiles_of(select(moving, criteria, known))
     assert tiles_of(select(ViewState(later.east, later.north, later.height), criteria, known)) <= everything
+
+
+def bounds(seconds: float) -> Iterator[tuple[Callable[[float], bool], Callable[[float], float]]]:
+    """What finds the last moment of the look-ahead before some seconds, and the first one from there on."""
+    yield lambda moment: moment < seconds, float
+    yield lambda moment: moment >= seconds, lambda moment: -moment
+
+
+@cache
+def selected_at(view: ViewState, seconds: float, criteria: Criteria) -> set[TileId]:
+    """What a viewpoint selects, at rest, where it will be."""
+    return tiles_of(select(replace(extrapolate(view, seconds), velocity=(0.0, 0.0, 0.0)), criteria, known))
+
+
+def test_the_time_to_need_is_when_the_error_passes_the_target() -> None:
+    """Against the same question asked every tenth of a second."""
+    moving, criteria = ViewState(10.0, 46.5, 1500.0, velocity=(150.0, 200.0, 0.0)), Criteria(max_level=14)
+    ahead = [entry for entry in select(moving, criteria, known).tiles if not entry.visible]
+    truth: dict[TileId, float] = {}
+    for tenth in range(81):
+        for tile in selected_at(moving, tenth / 10, criteria):
+            truth.setdefault(tile, tenth / 10)
+    late = [entry.priority.time_to_need - truth[entry.tile] for entry in ahead]
+    assert len(late) > 10
+    assert min(late) >= -0.1
+    assert max(late) < 0.5
+    assert sum(map(abs, late)) / len(late) < 0.15
+
+
+def test_what_is_seen_with_the_greatest_error_comes_first() -> None:
+    entries = [entry for entry in select(ALPS, Criteria(max_level=13), known).tiles if entry.tile.z > 2]
+    ordered = sorted(entries, key=lambda entry: entry.priority)
+    errors = [min(reference_error(ALPS, entry.tile.parent, GROUND), 1e9) for entry in ordered if entry.priority.rank > -math.inf]
+    assert len(errors) > 100
+    assert all(later <= sooner * (1 + 1e-3) for sooner, later in pairwise(errors))
+
+
+def test_several_viewpoints_need_what_each_of_them_needs_once() -> None:
+    criteria = Criteria(max_level=12)
+    views = [ALPS, replace(ALPS, east=10.2, velocity=(200.0, 0.0, 0.0)), ViewState(-70.0, -32.0, 9000.0)]
+    union = select(views[0], criteria, known, views[1:])
+    alone = [{entry.tile: entry for entry in select(view, criteria, known).tiles} for view in views]
+    assert len(union.tiles) == len({entry.tile for entry in union.tiles}) == len(alone[0] | alone[1] | alone[2])
+    for entry in union.tiles:
+        of = [entries[entry.tile] for entries in alone if entry.tile in entries]
+        assert entry.priority == min(single.priority for single in of)
+        assert entry.refined == any(single.refined for single in of)
+    assert area(list(union.leaves)) == 1.0
+    assert list(leaves_that_overlap(list(union.leaves))) == []
+
+
+def test_a_weight_counts_like_a_greater_error() -> None:
+    criteria, west, east = Criteria(max_level=11), replace(ALPS, east=-100.0), replace(ALPS, east=100.0, weight=8.0)
+    entries = {entry.tile: entry.priority for entry in select(west, criteria, known, [east]).tiles}
+    pairs = [(tile, TileId(tile.z, (1 << tile.z) - 1 - tile.x, tile.y)) for tile in entries if tile.z > 3 and tile.x < 1 << tile.z - 1]
+    ranks = [(entries[tile].rank, entries[mirrored].rank) for tile, mirrored in pairs if entries[tile].rank > -math.inf]
+    assert len(ranks) > 50
+    assert all(own - theirs == pytest.approx(3.0, abs=1e-6) for own, theirs in ranks)
+
+
+@pytest.mark.parametrize("region", [Region(7.0, 45.5, 8.5, 46.5), Region(179.2, -18.0, -179.0, -16.0), Region(10.0, 50.0, 10.0, 50.0)])
+def test_a_region_is_all_there_at_its_level_and_needs_no_view(region: Region) -> None:
+    selection = select(region.centre, Criteria(region, max_level=8), lambda tile: None)
+    leaves = set(selection.leaves)
+    assert area(list(leaves)) == 1.0
+    width = (region.east - region.west) % 360.0
+    for i in range(9):
+        for j in range(9):
+            x = (region.west + width * i / 8 + 180.0) % 360.0 - 180.0
+            assert tile_from_lonlat(8, x, region.south + (region.north - region.south) * j / 8) in leaves
+    assert all(region.touches(leaf.parent) for leaf in leaves if leaf.z == 8)
+    finest = select(region.centre, Criteria(region, min_level=8, max_level=8), known)
+    assert {entry.tile for entry in finest.tiles} == {leaf for leaf in leaves if leaf.z == 8}
 
 
 def test_near_tiles_are_those_that_bring_the_error_down_to_twice_the_target() -> None:
@@ -307,6 +384,38 @@ def test_extrapolation_moves_by_velocity_times_time(view: ViewState, seconds: fl
     path = math.hypot(*view.velocity[:2]) * seconds
     assert math.dist(start, end) == pytest.approx(path, abs=max(1e-3 * path, 0.5))
     assert later.height == pytest.approx(view.height + view.velocity[2] * seconds)
+
+
+@settings(max_examples=30)
+@given(
+    st.tuples(st.floats(-300.0, 300.0), st.floats(-300.0, 300.0), st.floats(-50.0, 50.0)),
+    st.tuples(st.floats(-60.0, 60.0), st.floats(-60.0, 60.0), st.floats(-20.0, 20.0)),
+    st.floats(0.0, 8.0),
+)
+def test_a_turn_is_an_arc_whose_speed_changes_as_the_acceleration_says(
+    velocity: tuple[float, float, float], acceleration: tuple[float, float, float], seconds: float
+) -> None:
+    speed = math.hypot(*velocity[:2])
+    turn = (velocity[0] * acceleration[1] - velocity[1] * acceleration[0]) / speed**2 if speed > 1e-3 else math.inf
+    if abs(turn) > 0.9 * MOST_TURN:
+        return
+    forward = (velocity[0] * acceleration[0] + velocity[1] * acceleration[1]) / speed
+    steps = 400
+    x, y, z, heading, climb = 0.0, 0.0, 0.0, math.atan2(velocity[1], velocity[0]), velocity[2]
+    for i in range(steps):  # the midpoint rule
+        share = seconds / steps * ((i + 0.5) * seconds / steps < MANOEUVRE_SECONDS)
+        heading, speed, climb = heading + turn * share / 2, speed + forward * share / 2, climb + acceleration[2] * share / 2
+        if speed <= 0.0:
+            speed = forward = turn = 0.0
+        x, y, z = (at + rate * seconds / steps for at, rate in ((x, speed * math.cos(heading)), (y, speed * math.sin(heading)), (z, climb)))
+        heading, speed, climb = heading + turn * share / 2, speed + forward * share / 2, climb + acceleration[2] * share / 2
+    assert travel(velocity, acceleration, seconds) == pytest.approx((x, y, z), abs=3.0)
+
+
+def test_who_brakes_stops_and_who_hovers_moves_aside() -> None:
+    assert travel((20.0, 0.0, 0.0), (-10.0, 0.0, 0.0), 8.0) == pytest.approx((20.0, 0.0, 0.0))
+    assert travel((0.0, 0.0, 0.0), (3.0, 4.0, 1.0), 2.0) == pytest.approx((6.0, 8.0, 2.0))
+    assert travel((0.0, 1.0, 0.0), (8.0, 0.0, 0.0), 1.0) == pytest.approx((4.0, 1.0, 0.0))
 
 
 def test_waypoints_take_the_short_way_round_and_end_at_the_last() -> None:

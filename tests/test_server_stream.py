@@ -15,6 +15,7 @@ from terraloom.v1 import terraloom_pb2 as pb
 from terraloom.v1.terraloom_pb2_grpc import TerraloomStub
 from terraloom_engines.content import ContentOptions, content_hash
 from terraloom_engines.server import Server, ServerOptions, app, sessions
+from terraloom_engines.server.viewpoints import MOST_VIEWPOINTS
 from terraloom_engines.tiling import TileId
 
 FINEST = 6
@@ -146,6 +147,20 @@ async def test_the_newest_view_wins_and_former_work_is_given_up(server: Server, 
     finest = {(tile.id.x, tile.id.y) for tile in stream.tiles if tile.id.z == FINEST}
     assert {(x, y) for z, x, y in stream.visible if z == FINEST} <= finest
     assert stream.tiles[-1].view_sequence == len(places)
+
+
+async def test_a_session_has_so_many_viewpoints_and_knows_their_names(stub: TerraloomStub) -> None:
+    views = [pb.View(sequence=1, geodetic=view(10.0, 46.0).geodetic, viewpoint=f"camera {i}") for i in range(MOST_VIEWPOINTS)]
+    async with Stream(stub, opening(views=views)) as stream:
+        await stream.settled()
+        await stream.send(leave=pb.Leave(viewpoints=["camera 3"], sequence=2))
+        await stream.settled(2)
+        await stream.send(view=pb.View(sequence=3, geodetic=view(10.0, 46.0).geodetic, viewpoint="another"))
+        await stream.settled(3)
+        await stream.send(view=pb.View(sequence=4, geodetic=view(10.0, 46.0).geodetic, viewpoint="one too many"))
+        with pytest.raises(grpc.aio.AioRpcError, match="at most 16") as caught:
+            await stream.until(lambda: False)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 @pytest.mark.parametrize(("credit", "most"), [(pb.Credit(tiles=3), 3), (pb.Credit(bytes=1), 1), (pb.Credit(bytes=700_000), 3)])

@@ -1,4 +1,4 @@
-"""Collision: the ground that a body at a viewpoint may touch, now and soon.
+"""Collision: the ground that bodies at viewpoints may touch, now and soon.
 
 It is the tiles of one level that touch the disc of some radius on the ground below the viewpoint, whatever its height. A moving viewpoint
 is followed along its extrapolated path in steps of half the radius, so that no tile on the way is passed over, for 8 seconds or 32 radii,
@@ -7,7 +7,7 @@ whichever is less. Each tile comes with the time until the disc first touches it
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from terraloom.errors import ResourceExhaustedError
 from terraloom_engines.ground import GroundPoint
@@ -29,17 +29,21 @@ DISTANCE_MARGIN = 1.01
 _AROUND = ((-1, -1), (0, -1), (1, -1), (-1, 0), (1, 0), (-1, 1), (0, 1), (1, 1))
 
 
-def select_ground(view: ViewState, disc: Radius) -> dict[TileId, float]:
-    """Seconds until `view` needs each tile of `disc.level`, 0 for those within `disc.radius` metres now; the soonest first.
+def select_ground(view: ViewState, disc: Radius, others: Sequence[ViewState] = ()) -> dict[TileId, float]:
+    """Seconds until `view` or one of `others` needs each tile of `disc.level`, 0 for those within `disc.radius` metres now; soonest first.
 
-    Raises ResourceExhaustedError when the disc takes more than `MOST_TILES` tiles where it is now.
+    Raises ResourceExhaustedError when the discs take more than `MOST_TILES` tiles where they are now.
     """
-    reach = disc.radius * DISTANCE_MARGIN
-    needed = dict.fromkeys(itertools.islice(_touched(GroundPoint(view), reach, disc.level), MOST_TILES + 1), 0.0)
-    if len(needed) > MOST_TILES:
-        raise ResourceExhaustedError(f"a radius of {disc.radius:g} m takes over {MOST_TILES} tiles of level {disc.level}: lower either")
-    for seconds in _moments(view, disc.radius):
-        for tile in _touched(GroundPoint(extrapolate(view, seconds)), reach, disc.level):
+    reach, views = disc.radius * DISTANCE_MARGIN, (view, *others)
+    now = itertools.chain.from_iterable(_touched(GroundPoint(body), reach, disc.level) for body in views)
+    needed: dict[TileId, float] = {}
+    for tile in now:
+        needed[tile] = 0.0
+        if len(needed) > MOST_TILES:
+            raise ResourceExhaustedError(f"a radius of {disc.radius:g} m takes over {MOST_TILES} tiles of level {disc.level}: lower either")
+    ahead = [(seconds, body) for body in views for seconds in _moments(body, disc.radius)]
+    for seconds, body in sorted(ahead, key=lambda moment: moment[0]):
+        for tile in _touched(GroundPoint(extrapolate(body, seconds)), reach, disc.level):
             if len(needed) >= MOST_TILES:
                 return needed
             needed.setdefault(tile, seconds)

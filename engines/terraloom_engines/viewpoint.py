@@ -5,10 +5,16 @@ from dataclasses import dataclass, replace
 
 from terraloom_engines.tiling import EQUATOR, WorldKind
 
-__all__ = ["RADIUS", "ViewState", "Waypoint", "extrapolate"]
+__all__ = ["RADIUS", "ViewState", "Waypoint", "extrapolate", "travel"]
 
 RADIUS = EQUATOR / math.tau
 """Radius of the Web Mercator sphere in metres."""
+MANOEUVRE_SECONDS = 4.0
+"""How long an acceleration is taken to last; after that a viewpoint goes straight on."""
+SLOWEST = 1e-3
+"""Metres per second below which there is no direction to turn from."""
+MOST_TURN = 1.0
+"""Radians per second; an F-16 at its limits does half of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,10 @@ class ViewState:
     kind: WorldKind = WorldKind.PLANET
     sim_time: float = 0.0
     """Simulated seconds, in lockstep."""
+    acceleration: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Metres per second squared east, north, up."""
+    weight: float = 1.0
+    """How much its errors count beside those of other viewpoints."""
 
     @property
     def lines_per_radian(self) -> float:
@@ -53,14 +63,14 @@ class ViewState:
 
 
 def extrapolate(view: ViewState, seconds: float) -> ViewState:
-    """The viewpoint `seconds` later: along its waypoints if it has any (it rests at the last), else along its velocity."""
+    """The viewpoint `seconds` later: along its waypoints if it has any (it rests at the last), else as `travel` says."""
     if view.waypoints:
         return _along_waypoints(view, seconds)
-    east, north, up = view.velocity
-    height = view.height + up * seconds
+    east, north, up = travel(view.velocity, view.acceleration, seconds)
+    height = view.height + up
     if view.kind is WorldKind.PLANE:
-        return replace(view, east=view.east + east * seconds, north=view.north + north * seconds, height=height)
-    angle = math.hypot(east, north) * seconds / (RADIUS + view.height)
+        return replace(view, east=view.east + east, north=view.north + north, height=height)
+    angle = math.hypot(east, north) / (RADIUS + view.height)
     bearing, latitude = math.atan2(east, north), math.radians(view.north)
     sine = math.sin(latitude) * math.cos(angle) + math.cos(latitude) * math.sin(angle) * math.cos(bearing)
     turn = math.atan2(math.sin(bearing) * math.sin(angle) * math.cos(latitude), math.cos(angle) - math.sin(latitude) * sine)
@@ -70,6 +80,41 @@ def extrapolate(view: ViewState, seconds: float) -> ViewState:
         north=math.degrees(math.asin(min(max(sine, -1.0), 1.0))),
         height=height,
     )
+
+
+def travel(velocity: tuple[float, float, float], acceleration: tuple[float, float, float], seconds: float) -> tuple[float, float, float]:
+    """Metres east, north and up after `seconds`, accelerated for `MANOEUVRE_SECONDS` and then straight on.
+
+    A turn is an arc of constant turn rate, not a parabola (the CTRA model: Schubert, Richter and Wanielik 2008), unless it is faster than
+    `MOST_TURN`: then it is no turn, but a craft that hovers and moves aside. Who brakes stops and does not go back.
+    """
+    active = min(seconds, MANOEUVRE_SECONDS) if any(acceleration) else 0.0
+    rest = seconds - active
+    rising = velocity[2] + acceleration[2] * active
+    up = (velocity[2] + rising) / 2 * active + rising * rest
+    speed = math.hypot(velocity[0], velocity[1])
+    turn = (velocity[0] * acceleration[1] - velocity[1] * acceleration[0]) / speed**2 if speed > SLOWEST else math.inf
+    if active == 0.0 or abs(turn) > MOST_TURN:
+        reach = active * active / 2 + active * rest
+        return velocity[0] * seconds + acceleration[0] * reach, velocity[1] * seconds + acceleration[1] * reach, up
+    along_x, along_y = velocity[0] / speed, velocity[1] / speed
+    forward = acceleration[0] * along_x + acceleration[1] * along_y
+    moving = min(active, -speed / forward) if forward < 0.0 else active
+    along, aside = _arc(speed, forward, turn, moving)
+    if moving == active:
+        further, heading = (speed + forward * active) * rest, turn * active
+        along, aside = along + further * math.cos(heading), aside + further * math.sin(heading)
+    return along * along_x - aside * along_y, along * along_y + aside * along_x, up
+
+
+def _arc(speed: float, forward: float, turn: float, seconds: float) -> tuple[float, float]:
+    """Metres along the first direction and to its left, with a constant turn rate in radians per second."""
+    if abs(turn) < 1e-4:  # flatter than a metre in the seconds at hand
+        return speed * seconds + forward * seconds**2 / 2, 0.0
+    end, heading = speed + forward * seconds, turn * seconds
+    along = (end * math.sin(heading)) / turn + forward * (math.cos(heading) - 1.0) / turn**2
+    aside = (speed - end * math.cos(heading)) / turn + forward * math.sin(heading) / turn**2
+    return along, aside
 
 
 def _along_waypoints(view: ViewState, seconds: float) -> ViewState:

@@ -55,7 +55,7 @@ class Face:
 
 def waited_for(level: int) -> Priority:
     """Of what a request waits for: like what a viewpoint sees, coarse before fine."""
-    return Priority(WorkClass.NEAR, 0.0, level)
+    return Priority(WorkClass.NEAR, 0.0, level, level)
 
 
 def client_of(request: Request) -> str:

@@ -20,7 +20,8 @@ Read it in this order:
     coverage    which held tiles to draw
     tally       what a session sent
     standins    tiles made from coarser ground at a deadline
-    session     one viewpoint: what it needs, what it holds, what is sent next
+    viewpoints  the newest view of each, by name
+    session     one client's viewpoints: what they need, what it holds, what is sent next
     lockstep    the same step by step, for those who must be able to repeat it
     sessions    all of them by name
     sampling    heights of many places

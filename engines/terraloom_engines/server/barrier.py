@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 
 from terraloom.errors import FailedPreconditionError
 from terraloom.v1 import terraloom_pb2 as pb
@@ -37,23 +37,23 @@ class Barrier:
 
     async def view(self, view: ViewState, criteria: Criteria, options: ContentOptions) -> None:
         """Waits for all that `view` asks for now; what it will need ahead does not count."""
-        await self._plan(view, criteria, options)
+        await self._plan([view], criteria, options)
         self.complete = True
 
     async def session(self, session: AnySession) -> None:
-        """The same for the newest view of a session, its part for collision included. Raises FailedPreconditionError without a view."""
-        if session.view is None:
+        """The same for the newest views of a session, its part for collision included. Raises FailedPreconditionError without a view."""
+        if not session.knows_where:
             raise FailedPreconditionError(f"session {session.name} has no view yet")
-        view = session.view
+        views = session.views
         async with asyncio.TaskGroup() as group:
             for part in (session, session.collision):
                 if part is not None:
-                    group.create_task(self._plan(view, part.criteria, part.options))
+                    group.create_task(self._plan(views, part.criteria, part.options))
         self.complete = True
 
-    async def _plan(self, view: ViewState, criteria: Criteria, options: ContentOptions | GridOptions) -> None:
+    async def _plan(self, views: Sequence[ViewState], criteria: Criteria, options: ContentOptions | GridOptions) -> None:
         heights = self._contents.heights(ContentOptions(surface=options.surface))
-        while missing := {ContentKey(tile, options) for tile in make_plan(view, criteria, options, heights).needed} - self.ready:
+        while missing := {ContentKey(tile, options) for tile in make_plan(views, criteria, options, heights).needed} - self.ready:
             await self._gather(missing)
 
     async def _gather(self, keys: Iterable[ContentKey]) -> None:
@@ -62,7 +62,7 @@ class Barrier:
         async def one(key: ContentKey) -> None:
             work_class = WorkClass.COLLISION if isinstance(key.options, GridOptions) else WorkClass.NEAR
             async with room:
-                await self._contents.get(key, Priority(work_class, 0.0, key.tile.z), self._client)
+                await self._contents.get(key, Priority(work_class, 0.0, key.tile.z, key.tile.z), self._client)
             self.ready.add(key)
 
         async with asyncio.TaskGroup() as group:

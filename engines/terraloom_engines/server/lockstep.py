@@ -76,8 +76,25 @@ class LockstepSession:
 
     # ------------------------------------------------------------------------------------------------ what comes up
 
-    def look(self, sequence: int, view: ViewState) -> None:
+    @property
+    def views(self) -> list[ViewState]:
+        """The view of the last step."""
+        return [self.view] if self.view is not None else []
+
+    @property
+    def knows_where(self) -> bool:
+        """Whether there was a step."""
+        return self.view is not None
+
+    def leave(self, names: Iterable[str], sequence: int) -> None:
+        """Raises InvalidArgumentError: a session in lockstep has one viewpoint."""
+        raise InvalidArgumentError(f"session {self.name} is in lockstep: it has one viewpoint, which stays", field="leave.viewpoints")
+
+    def look(self, sequence: int, view: ViewState, name: str = "") -> None:
         """A step. Raises FailedPreconditionError before the former one is complete, InvalidArgumentError for one that goes back."""
+        if name:
+            text = f"view.viewpoint = {name!r} has no sense in lockstep: there is one viewpoint, without a name"
+            raise InvalidArgumentError(text, field="view.viewpoint", allowed=("",))
         if self._due:
             raise FailedPreconditionError(f"step {sequence} came before step {self.view_sequence} was complete")
         if sequence <= self.view_sequence:
@@ -188,7 +205,7 @@ class LockstepSession:
         """The plan once nothing that it hangs on is unknown and all it needs is made; what is not held goes into `kept`."""
         made: set[TileId] = set()
         while True:
-            plan = make_plan(view, self.criteria, self.options, self._heights, self.classes)
+            plan = make_plan([view], self.criteria, self.options, self._heights, self.classes)
             missing = [tile for tile in sorted(plan.needed) if tile not in made and (tile not in self.held or tile in plan.unknown)]
             if not missing:
                 return plan

@@ -1,12 +1,12 @@
-"""Plans: what a session needs from its newest view, and what of it the client should show. One kind for pictures, one for collision."""
+"""Plans: what a session needs from its newest views, and what of it the client should show. One kind for pictures, one for collision."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 from terraloom_engines.collision import DISTANCE_MARGIN, select_ground
 from terraloom_engines.content import ContentOptions, GridOptions
 from terraloom_engines.ground import GroundPoint
-from terraloom_engines.selection import Criteria, HeightRange, Priority, Radius, WorkClass, select
+from terraloom_engines.selection import Criteria, HeightRange, Priority, Radius, Region, WorkClass, select
 from terraloom_engines.server.coverage import drawn_tiles
 from terraloom_engines.tiling import TileId
 from terraloom_engines.viewpoint import ViewState
@@ -24,7 +24,7 @@ HELD_TILES = 2048
 
 
 class Plan(Protocol):
-    """The needs of one view. `held` and `former` are what the client holds and what it showed so far."""
+    """The needs of the newest views. `held` and `former` are what the client holds and what it showed so far."""
 
     tiles: dict[TileId, Priority]
     """What the client should hold."""
@@ -53,11 +53,12 @@ class Plan(Protocol):
 class PicturePlan:
     """For the eye: the quadtree refined where it is seen, of which a session carries some `classes`."""
 
-    def __init__(self, view: ViewState, criteria: Criteria, heights: HeightRange, classes: frozenset[WorkClass]) -> None:
-        self._entries = select(view, criteria, heights).tiles
+    def __init__(self, views: Sequence[ViewState], criteria: Criteria, heights: HeightRange, classes: frozenset[WorkClass]) -> None:
+        region = criteria.by if isinstance(criteria.by, Region) else None
+        self._entries = select(region.centre if region else views[0], criteria, heights, views[1:]).tiles
         self.tiles = {entry.tile: entry.priority for entry in self._entries if entry.priority.work_class in classes}
         self.needed = {entry.tile for entry in self._entries if entry.visible and entry.tile in self.tiles}
-        self.unknown = {tile for tile in self.tiles if heights(tile) is None}
+        self.unknown = set() if region else {tile for tile in self.tiles if heights(tile) is None}
 
     def may_follow(self, tile: TileId, held: Collection[TileId]) -> bool:
         """Parents come before children."""
@@ -83,10 +84,10 @@ class PicturePlan:
 class CollisionPlan:
     """For bodies: the height grids of one level near the viewpoint and its path."""
 
-    def __init__(self, view: ViewState, disc: Radius) -> None:
-        self._disc, self._point = disc, GroundPoint(view)
-        seconds = select_ground(view, disc)
-        self.tiles = {tile: Priority(WorkClass.COLLISION, soon, tile.z) for tile, soon in seconds.items()}
+    def __init__(self, views: Sequence[ViewState], disc: Radius) -> None:
+        self._disc, self._points = disc, [GroundPoint(view) for view in views]
+        seconds = select_ground(views[0], disc, views[1:])
+        self.tiles = {tile: Priority(WorkClass.COLLISION, soon, level=tile.z) for tile, soon in seconds.items()}
         self.needed = {tile for tile, soon in seconds.items() if soon == 0.0}
         self.unknown: set[TileId] = set()
 
@@ -112,7 +113,8 @@ class CollisionPlan:
     def _is_near(self, tile: TileId) -> bool:
         if tile.z != self._disc.level:
             return False
-        return tile in self.tiles or self._point.distance(tile) <= KEPT_RADII * DISTANCE_MARGIN * self._disc.radius
+        reach = KEPT_RADII * DISTANCE_MARGIN * self._disc.radius
+        return tile in self.tiles or any(point.distance(tile) <= reach for point in self._points)
 
 
 def collision_disc(criteria: Criteria) -> Radius:
@@ -122,13 +124,16 @@ def collision_disc(criteria: Criteria) -> Radius:
 
 
 def make_plan(
-    view: ViewState,
+    views: Sequence[ViewState],
     criteria: Criteria,
     options: ContentOptions | GridOptions,
     heights: HeightRange,
     classes: frozenset[WorkClass] = PICTURES,
 ) -> Plan:
-    """The plan of a view: for collision where the content is height grids, else for pictures. Raises ResourceExhaustedError."""
+    """The plan of one or several views, or of none with a region: for collision where the content is height grids, else for pictures.
+
+    Raises ResourceExhaustedError.
+    """
     if isinstance(options, GridOptions):
-        return CollisionPlan(view, collision_disc(criteria))
-    return PicturePlan(view, criteria, heights, classes)
+        return CollisionPlan(views, collision_disc(criteria))
+    return PicturePlan(views, criteria, heights, classes)

@@ -6,7 +6,7 @@ from terraloom.errors import InvalidArgumentError, TerraloomError, status_name
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom_engines.content import ContentOptions, Surface, TileContent
 from terraloom_engines.heights import HEIGHT_UNIT, HeightGrid
-from terraloom_engines.selection import Criteria, Radius
+from terraloom_engines.selection import Criteria, Radius, Region
 from terraloom_engines.tiling import TileId, WorldKind
 from terraloom_engines.world import World
 
@@ -76,6 +76,9 @@ def selection(criteria: Criteria) -> pb.Selection:
     message = pb.Selection(min_level=criteria.min_level, max_level=criteria.max_level)
     if isinstance(criteria.by, Radius):
         message.radius.radius, message.radius.level = criteria.by.radius, criteria.by.level
+    elif isinstance(criteria.by, Region):
+        by = criteria.by
+        message.region.CopyFrom(pb.Rectangle(west=by.west, south=by.south, east=by.east, north=by.north))
     else:
         message.screen_space_error.target_pixels = criteria.by.target_pixels
     return message

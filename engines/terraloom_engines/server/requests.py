@@ -8,7 +8,7 @@ from typing import get_args
 from terraloom.errors import FailedPreconditionError, InvalidArgumentError
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom_engines.content import ContentOptions, GridOptions, Surface
-from terraloom_engines.selection import Criteria, Radius, ScreenSpaceError, WorkClass
+from terraloom_engines.selection import Criteria, Radius, Region, ScreenSpaceError, WorkClass
 from terraloom_engines.server.checks import count_in_range, finite, in_range, one_of
 from terraloom_engines.server.credit import Credit
 from terraloom_engines.server.plans import COLLISION, PICTURES, collision_disc
@@ -22,6 +22,10 @@ SPEED_LIMIT = 30_000.0
 """Metres per second along each axis."""
 LONGEST_DEADLINE = 3600.0
 """Seconds; for provisional tiles."""
+ACCELERATION_LIMIT = 1_000.0
+"""Metres per second squared along each axis."""
+WEIGHT_LIMITS = (0.01, 100.0)
+"""Of a viewpoint beside others."""
 MOST_WAYPOINTS = 64
 MOST_HELD_TILES = 65_536
 MOST_POINTS = 10_000
@@ -122,12 +126,10 @@ def selection(message: pb.Selection, world: World, carried: frozenset[WorkClass]
     """What a session that carries some classes asks for: for COLLISION a disc of one level, else what `criteria` says."""
     if carried != COLLISION:
         return criteria(message, world)
-    if message.WhichOneof("by") == "screen_space_error":
-        raise InvalidArgumentError(
-            "selection.screen_space_error has no sense for COLLISION: give selection.radius, or neither",
-            field="selection.screen_space_error",
-            allowed=("selection.radius",),
-        )
+    by = message.WhichOneof("by")
+    if by not in ("radius", None):
+        text = f"selection.{by} has no sense for COLLISION: give selection.radius, or neither"
+        raise InvalidArgumentError(text, field=f"selection.{by}", allowed=("selection.radius",))
     filled = pb.Selection()
     filled.CopyFrom(message)
     filled.radius.level = message.radius.level or (message.max_level if message.HasField("max_level") else world.max_level)
@@ -140,8 +142,13 @@ def criteria(message: pb.Selection, world: World) -> Criteria:
     finest = message.max_level if message.HasField("max_level") else world.max_level
     count_in_range("selection.max_level", finest, world.min_level, world.max_level)
     coarsest = max(count_in_range("selection.min_level", message.min_level, 0, finest), world.min_level)
-    by: ScreenSpaceError | Radius
-    if message.WhichOneof("by") == "radius":
+    by: ScreenSpaceError | Radius | Region
+    if message.WhichOneof("by") == "region":
+        if not message.HasField("max_level"):
+            levels = f"{coarsest}..{world.max_level}"
+            raise InvalidArgumentError("selection.max_level is missing: a region needs it", field="selection.max_level", allowed=(levels,))
+        by = region("selection.region", message.region, world.kind)
+    elif message.WhichOneof("by") == "radius":
         in_range("selection.radius.radius", message.radius.radius, 0.0, 2.1e7)
         by = Radius(message.radius.radius, count_in_range("selection.radius.level", message.radius.level, coarsest, finest))
     else:
@@ -150,6 +157,16 @@ def criteria(message: pb.Selection, world: World) -> Criteria:
             in_range("selection.screen_space_error.target_pixels", message.screen_space_error.target_pixels or default, 1, 1024)
         )
     return Criteria(by, coarsest, finest)
+
+
+def region(where: str, message: pb.Rectangle, kind: WorldKind) -> Region:
+    """A rectangle in degrees, where west > east crosses the antimeridian, or in metres on a plane."""
+    plane = kind is WorldKind.PLANE
+    across, along = (PLANE_LIMIT, PLANE_LIMIT) if plane else (180.0, 90.0)
+    west = in_range(f"{where}.west", message.west, -across, across)
+    south = in_range(f"{where}.south", message.south, -along, along)
+    east = in_range(f"{where}.east", message.east, west if plane else -across, across)
+    return Region(west, south, east, in_range(f"{where}.north", message.north, south, along), kind)
 
 
 def content_options(message: pb.ContentOptions) -> ContentOptions:
@@ -209,16 +226,13 @@ def view_state(message: pb.View, world: World) -> ViewState:
     """A viewpoint in a world, with defaults filled in."""
     place = _plane if world.kind is WorldKind.PLANE else _geodetic
     east, north, height = place("view", message)
-    velocity = message.velocity
-    speeds = [(axis, getattr(velocity, axis)) for axis in "xyz"]
-    eastward, northward, up = (in_range(f"view.velocity.{axis}", speed, -SPEED_LIMIT, SPEED_LIMIT) for axis, speed in speeds)
     default = DEFAULT_VIEW
     fov = message.vertical_field_of_view_degrees or default.vertical_field_of_view
     return ViewState(
         east,
         north,
         height,
-        (eastward, northward, up),
+        _vector("view.velocity", message.velocity, SPEED_LIMIT),
         _forward(message),
         in_range("view.vertical_field_of_view_degrees", fov, 1.0, 170.0),
         in_range("view.aspect_ratio", message.aspect_ratio or default.aspect_ratio, 0.05, 20.0),
@@ -226,7 +240,14 @@ def view_state(message: pb.View, world: World) -> ViewState:
         _waypoints(message.waypoints, place),
         world.kind,
         finite("view.sim_time", message.sim_time),
+        _vector("view.acceleration", message.acceleration, ACCELERATION_LIMIT),
+        in_range("view.weight", message.weight or default.weight, *WEIGHT_LIMITS),
     )
+
+
+def _vector(where: str, message: pb.Vector3, limit: float) -> tuple[float, float, float]:
+    x, y, z = (in_range(f"{where}.{axis}", getattr(message, axis), -limit, limit) for axis in "xyz")
+    return x, y, z
 
 
 def _geodetic(where: str, message: pb.View | pb.Waypoint) -> tuple[float, float, float]:

@@ -89,7 +89,9 @@ class Servicer(TerraloomServicer):
     def _apply(self, session: AnySession, message: pb.ClientMessage) -> None:
         match message.WhichOneof("message"):
             case "view":
-                session.look(message.view.sequence, requests.view_state(message.view, session.world))
+                session.look(message.view.sequence, requests.view_state(message.view, session.world), message.view.viewpoint)
+            case "leave":
+                session.leave(message.leave.viewpoints, message.leave.sequence)
             case "ack":
                 session.acknowledge(message.ack.deliveries)
             case "selection":
@@ -107,10 +109,11 @@ class Servicer(TerraloomServicer):
         requests.check_version(request)
         served = await self._served(request.world)
         opening = requests.opening(request, served.world)
-        view = requests.view_state(request.view, served.world) if request.HasField("view") else None
+        first = [request.view] if request.HasField("view") else []
+        views = [(view, requests.view_state(view, served.world)) for view in (*first, *request.views)]
         session = self._sessions.open(served, opening, CALLER.get())
-        if view is not None:
-            session.look(request.view.sequence, view)
+        for message, view in views:
+            session.look(message.sequence, view, message.viewpoint)
         told = {"client": request.client[:LONGEST_CLIENT], "world": session.world.name, "caller": CALLER.get().name}
         _log.info("session opened", extra={"session": session.name} | told)
         return session
@@ -139,7 +142,7 @@ class Servicer(TerraloomServicer):
 
     async def UpdateView(self, request: pb.UpdateViewRequest, context: Context) -> pb.UpdateViewResponse:  # noqa: N802
         session = self._sessions.of(CALLER.get(), request.session_id)
-        for name in ("credit", "selection", "forget", "ack", "view"):
+        for name in ("credit", "selection", "forget", "ack", "leave", "view"):
             if request.HasField(name):
                 self._apply(session, pb.ClientMessage(**{name: getattr(request, name)}))
         return pb.UpdateViewResponse(view_sequence=session.view_sequence)

@@ -1,6 +1,6 @@
-"""Session: one viewpoint, what it needs and holds, and what is sent next. Knows nothing of connections.
+"""Session: one client's viewpoints, what they need and holds, and what is sent next. Knows nothing of connections.
 
-The newest view wins: whenever the view, the selection or what is known of tiles changed, the tiles are planned anew, work
+The newest view of each viewpoint wins: whenever the view, the selection or what is known of tiles changed, the tiles are planned anew, work
 that is no longer needed is given up, and what is ready but no longer needed is not sent. A tile goes out when its plan lets it (for
 pictures: when its parent is held) and the credit allows. All of it runs on the event loop's thread.
 
@@ -28,20 +28,19 @@ from terraloom_engines.server.requests import Opening
 from terraloom_engines.server.retries import Retries
 from terraloom_engines.server.standins import StandIns
 from terraloom_engines.server.tally import Tally
+from terraloom_engines.server.viewpoints import Viewpoints, Watching
 from terraloom_engines.tiling import TileId
 from terraloom_engines.viewpoint import ViewState
 
 WINDOW = 24
 """Tiles that a session asks for ahead of what it has sent."""
-SELECT_SECONDS = 0.03
-"""Least time between two selections, each of which takes some 4 ms of the event loop."""
-ROOM_SECONDS = 0.5
-"""When a session asks again that the queue had no room for."""
+SELECT_SECONDS, ROOM_SECONDS = 0.03, 0.5
+"""Least time between two selections, each of which takes some 4 ms of the event loop; and between two tries at a queue that is full."""
 TILE_MESSAGE_BYTES = 512
 """Upper bound of a tile message without its content."""
 
 
-class Session:
+class Session(Watching):
     """Takes views and acknowledgements, gives events. `events` has one consumer at a time."""
 
     def __init__(self, name: str, contents: Contents, opening: Opening, allowance: Allowance, numbers: Numbers | None = None) -> None:
@@ -52,8 +51,7 @@ class Session:
         self.criteria = opening.criteria
         self.collision: Session | None = None
         """Its part for collision, once one was asked for."""
-        self.view: ViewState | None = None
-        self.view_sequence = 0
+        self.viewpoints = Viewpoints()
         self.held = {tile: kept for tile, kept in opening.have.items() if kept == contents.content_hash(ContentKey(tile, self.options))}
         self.window = CreditWindow(opening.credit, numbers)
         self.client = opening.client
@@ -69,7 +67,7 @@ class Session:
         self._wake = asyncio.Event()
         self._error: TerraloomError | None = None
         self._consumed = False
-        self._stale = False
+        self._stale = True
         self._planned_at = 0.0
         self._plan: Plan | None = None
         self._asked: dict[TileId, int] = {}
@@ -83,8 +81,7 @@ class Session:
         """Tiles that took the place of stand-ins since the last change of what is drawn."""
         self._failures: deque[pb.ErrorDetail] = deque()
         self._drawn: set[TileId] = set()
-        self._drawn_stale = False
-        self._surplus_stale = False
+        self._drawn_stale = self._surplus_stale = False
         self._complete: tuple[bool, int] = (False, 0)
 
     @property
@@ -94,13 +91,15 @@ class Session:
 
     # ------------------------------------------------------------------------------------------------ what comes up
 
-    def look(self, sequence: int, view: ViewState) -> None:
-        """A new view; one that is older than the newest is passed over."""
-        if sequence >= self.view_sequence:
-            self.view, self.view_sequence = view, sequence
+    def look(self, sequence: int, view: ViewState, name: str = "") -> None:
+        """A new view of the viewpoint of that name; one that is older than its newest is passed over. Raises InvalidArgumentError."""
+        if self.viewpoints.look(name, sequence, view):
             self._changed()
-        if self.collision is not None:
-            self.collision.look(sequence, view)
+
+    def leave(self, names: Iterable[str], sequence: int) -> None:
+        """Viewpoints are no more. Raises InvalidArgumentError for a name that none has."""
+        self.viewpoints.leave(names, sequence)
+        self._changed()
 
     def choose(self, criteria: Criteria) -> None:
         """Another selection in place of the session's; tiles that failed are tried again at once."""
@@ -129,8 +128,8 @@ class Session:
         if self.collision is None:
             opening = replace(self._opening, criteria=self.criteria, classes=COLLISION, have={}, credit=Credit())
             self.collision = Session(self.name, self.contents, opening, self._allowance, self.window.numbers)
-            if self.view is not None:
-                self.collision.look(self.view_sequence, self.view)
+            self.collision.viewpoints = self.viewpoints
+            self.collision._changed()
             if self._error is not None:
                 self.collision.end(self._error)
         return self.collision
@@ -170,6 +169,8 @@ class Session:
     def _changed(self) -> None:
         self._stale = True
         self._wake.set()
+        if self.collision is not None:
+            self.collision._changed()
 
     # ----------------------------------------------------------------------------------------------- what goes down
 
@@ -218,10 +219,10 @@ class Session:
             self._stale = True
         elif retry is not None:
             pauses.append(retry)
-        if self._stale and self.view is not None:
+        if self._stale and self.knows_where:
             wait = self._planned_at + SELECT_SECONDS - now
             if wait <= 0.0:
-                self._replan(self.view)
+                self._replan()
                 self._planned_at = now
             else:
                 pauses.append(wait)
@@ -251,9 +252,9 @@ class Session:
 
     # ---------------------------------------------------------------------------------------------------- selection
 
-    def _replan(self, view: ViewState) -> None:
+    def _replan(self) -> None:
         self._stale = False
-        self._plan = plan = make_plan(view, self.criteria, self.options, self._heights, self.classes)
+        self._plan = plan = make_plan(self.viewpoints.views, self.criteria, self.options, self._heights, self.classes)
         self._asked = {tile: self._asked.get(tile, self.view_sequence) for tile in plan.tiles}
         self._margins.replan(plan.tiles)
         for tile in [tile for tile in self._ready if tile not in plan.tiles]:

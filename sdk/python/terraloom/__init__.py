@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from terraloom._async_client import AsyncClient
     from terraloom._async_stream import AsyncStream
-    from terraloom._barrier import Region
     from terraloom._client import Client, CollisionStream, Lockstep, Stream, connect
     from terraloom._collision import AsyncCollisionStream, CollisionOptions
     from terraloom._connection import Tls
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from terraloom._glb import Mesh
     from terraloom._heights import Heightfield, HeightGrid, HeightTile
     from terraloom._lockstep import AsyncLockstep, Step
-    from terraloom._options import ClassCredit, ContentOptions, Credit, Radius, Reconnect, ScreenSpaceError, StreamOptions
+    from terraloom._options import ClassCredit, ContentOptions, Credit, Radius, Reconnect, Region, ScreenSpaceError, StreamOptions
     from terraloom._tile import Disconnected, Event, Failed, Reconnected, Removed, Tile, TileId, VisibleChange
     from terraloom._view import Camera, PlaneView, PlaneWaypoint, View, Waypoint
 
@@ -55,7 +54,7 @@ _MODULE_OF = {
     "Radius": "_options",
     "Reconnect": "_options",
     "Reconnected": "_tile",
-    "Region": "_barrier",
+    "Region": "_options",
     "Removed": "_tile",
     "ScreenSpaceError": "_options",
     "Step": "_lockstep",

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Self, TypeVar, overload
 from weakref import WeakSet
 
 from terraloom._async_stream import AsyncStream
-from terraloom._barrier import Region, barrier_message
+from terraloom._barrier import barrier_message
 from terraloom._collision import AsyncCollisionStream, CollisionOptions
 from terraloom._connection import Connection, Tls
 from terraloom._encoding import encoded
 from terraloom._heights import HeightGrid, HeightTile, ecef_points, height_grid_from_message, sampling_message
 from terraloom._lockstep import AsyncLockstep
-from terraloom._options import ContentOptions, StreamOptions, Surface
+from terraloom._options import ContentOptions, Region, StreamOptions, Surface
 from terraloom._status import MissingMethodError, translated_errors
 from terraloom._tile import Tile, TileId, tile_from_message
 from terraloom._versions import client_name, missing_method, require_protocol
@@ -187,8 +187,8 @@ class AsyncClient:
             request = barrier_message(where, options, self._world, deadline)
         return await self._answer("Barrier", lambda rest: self._stub.Barrier(request, timeout=rest), timeout)
 
-    def stream(self, view: AnyView, options: StreamOptions = StreamOptions()) -> AsyncStream:
-        """A stream of what a viewpoint needs, from `view` on, on a connection of its own; enter it to start."""
+    def stream(self, view: AnyView | None = None, options: StreamOptions = StreamOptions()) -> AsyncStream:
+        """A stream of what viewpoints need, from `view` on, on a connection of its own; enter it to start. A `Region` needs no view."""
         return self._stream(view, options, lockstep=False)
 
     def collision_stream(self, view: AnyView, options: CollisionOptions = CollisionOptions()) -> AsyncCollisionStream:
@@ -210,7 +210,7 @@ class AsyncClient:
             return AsyncLockstep(self._collision_stream(view, options, lockstep=True), sim_time)
         return AsyncLockstep(self._stream(view, options, lockstep=True), sim_time)
 
-    def _stream(self, view: AnyView, options: StreamOptions, lockstep: bool) -> AsyncStream:
+    def _stream(self, view: AnyView | None, options: StreamOptions, lockstep: bool) -> AsyncStream:
         stream = AsyncStream(self._connection, self._opening(options, lockstep), view, options.reconnect)
         self._streams.add(stream)
         return stream

@@ -1,4 +1,4 @@
-"""One viewpoint's stream: views up, tiles down, credit returned as the consumer takes what came."""
+"""One stream of one or several viewpoints: views up, tiles down, credit returned as the consumer takes what came."""
 
 import asyncio
 import time
@@ -29,6 +29,7 @@ from terraloom._tile import (
 )
 from terraloom._versions import missing_method, require_protocol
 from terraloom._view import AnyView
+from terraloom._viewpoints import Viewpoints
 from terraloom.errors import DeadlineExceededError, FailedPreconditionError, TerraloomError, UnavailableError
 from terraloom.v1 import terraloom_pb2 as pb
 
@@ -61,7 +62,7 @@ TileT = TypeVar("TileT", bound=Delivered)
 
 
 class AsyncTileStream(ABC, Generic[TileT]):
-    """What streams of all kinds of tiles do: an async context manager and an async iterator over the tiles that a viewpoint needs.
+    """What streams of all kinds of tiles do: an async context manager and an async iterator over the tiles that viewpoints need.
 
     A tile counts as applied, and its credit returns to the server, when the consumer comes back for the next one; a consumer that
     stalls stops the server at the credit window. `session` is the server's answer with all defaults filled in, `counters` counts, and
@@ -75,7 +76,7 @@ class AsyncTileStream(ABC, Generic[TileT]):
     _kind: type[TileT]
     """Of the tiles that this stream delivers."""
 
-    def __init__(self, server: Connection, opening: pb.OpenSessionRequest, view: AnyView, reconnect: Reconnect | None) -> None:
+    def __init__(self, server: Connection, opening: pb.OpenSessionRequest, view: AnyView | None, reconnect: Reconnect | None) -> None:
         self.counters = Counters()
         self.session = pb.SessionOpened()
         self.visible: set[TileId] = set()
@@ -84,10 +85,9 @@ class AsyncTileStream(ABC, Generic[TileT]):
         self._arrivals = Arrivals(self.held)
         self._started = time.perf_counter()
         self._sequence = 0
-        self._complete_sequence = 0
+        self._complete_sequence = -1
         self._sent: dict[int, float] = {}
-        self._view: pb.View | None = None
-        """The newest view while it is not sent."""
+        self._viewpoints = Viewpoints()
         self._acks: list[int] = []
         self._taken: list[tuple[int, int]] = []
         """Connection and delivery of tiles that the consumer has."""
@@ -104,7 +104,8 @@ class AsyncTileStream(ABC, Generic[TileT]):
         self._error: TerraloomError | None = None
         self._final: TerraloomError | None = None
         self._reader: asyncio.Task[None] | None = None
-        self.move(view)
+        if view is not None:
+            self.move(view)
 
     async def __aenter__(self) -> Self:
         self._reader = asyncio.create_task(self._read())
@@ -126,22 +127,32 @@ class AsyncTileStream(ABC, Generic[TileT]):
 
     @property
     def complete(self) -> bool:
-        """Whether `visible` is all that the newest view asks for."""
+        """Whether `visible` is all that the newest views ask for."""
         return self._complete_sequence == self._sequence
 
-    def move(self, view: AnyView) -> None:
-        """Make `view` the newest; one that was not sent yet is replaced. Never waits. Raises InvalidArgumentError for one without sense."""
-        self._move(view, 0.0)
+    def move(self, view: AnyView, viewpoint: str = "") -> None:
+        """Make `view` the newest of a viewpoint; one that was not sent yet is replaced. Never waits.
 
-    def _move(self, view: AnyView, sim_time: float) -> None:
+        A stream may have several viewpoints, such as the cameras of one vehicle, each with a name; their tiles come once for all of them.
+        Raises InvalidArgumentError for a view without sense.
+        """
+        self._move(view, viewpoint, 0.0)
+
+    def _move(self, view: AnyView, viewpoint: str, sim_time: float) -> None:
         with encoded(view):
             message = view.message(self._sequence + 1)
-            message.sim_time = sim_time
-        self._view = self._newest = message
+            message.viewpoint, message.sim_time = viewpoint, sim_time
+        self._viewpoints.move(message)
         self._sequence += 1
         self._sent[self._sequence] = time.perf_counter()
         self._sent.pop(self._sequence - VIEWS_REMEMBERED, None)
         self.counters.views += 1
+        self._work.set()
+
+    def leave(self, viewpoint: str) -> None:
+        """Do without a viewpoint: what only it needed is given up. Never waits. Raises InvalidArgumentError for one that there is not."""
+        self._viewpoints.leave(viewpoint)
+        self._sequence += 1
         self._work.set()
 
     def forget(self, tiles: Iterable[TileId]) -> None:
@@ -211,7 +222,7 @@ class AsyncTileStream(ABC, Generic[TileT]):
         elif isinstance(event, VisibleChange):
             self.visible.difference_update(event.hide)
             self.visible.update(event.show)
-            self._complete_sequence = event.view_sequence if event.complete else 0
+            self._complete_sequence = event.view_sequence if event.complete else -1
         elif isinstance(event, Removed):
             for tile in event.tiles:
                 self.held.pop(tile, None)
@@ -353,10 +364,9 @@ class AsyncTileStream(ABC, Generic[TileT]):
             if self._call_in_use is not opened:
                 return  # what waits is for the next call
             self._work.clear()
-            if self._view is not None:
-                view, self._view = self._view, None
-                self.counters.views_sent += 1
-                yield pb.ClientMessage(view=view)
+            for message in self._viewpoints.messages(self._sequence):
+                self.counters.views_sent += message.HasField("view")
+                yield message
             if self._acks:
                 acks, self._acks = self._acks, []
                 yield pb.ClientMessage(ack=pb.Ack(deliveries=acks))
@@ -365,10 +375,10 @@ class AsyncTileStream(ABC, Generic[TileT]):
                 yield pb.ClientMessage(forget=pb.Forget(tiles=[tile.message() for tile in forgotten]))
 
     def _opening_now(self) -> pb.OpenSessionRequest:
-        """The opening with the newest view and with all that has arrived; what was meant for a former session is void."""
-        self._view, self._acks, self._forgotten = None, [], []
-        self.counters.views_sent += 1
-        self._opening.view.CopyFrom(self._newest)
+        """The opening with the newest views and with all that has arrived; what was meant for a former session is void."""
+        self._acks, self._forgotten = [], []
+        self.counters.views_sent += len(self._viewpoints.newest)
+        self._viewpoints.open(self._opening)
         del self._opening.have[:]
         self._opening.have.extend(pb.HeldTile(id=tile.message(), content_hash=digest) for tile, digest in self._arrivals.held.items())
         return self._opening

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from terraloom._async_client import AsyncClient
 from terraloom._async_stream import AsyncTileStream, TileT
-from terraloom._barrier import Region
 from terraloom._collision import AsyncCollisionStream, CollisionOptions
 from terraloom._connection import Tls
 from terraloom._counters import Counters
 from terraloom._heights import HeightGrid, HeightTile
 from terraloom._lockstep import AsyncLockstep, Step
-from terraloom._options import ContentOptions, StreamOptions, Surface
+from terraloom._options import ContentOptions, Region, StreamOptions, Surface
 from terraloom._tile import Notice, Tile, TileId
 from terraloom._view import AnyView
 from terraloom.v1 import operations_pb2 as ops
@@ -93,9 +92,13 @@ class TileStream(Generic[TileT]):
         """Whether `visible` is all that the newest view asks for."""
         return self._stream.complete
 
-    def move(self, view: AnyView) -> None:
-        """Make `view` the newest; one that was not sent yet is replaced."""
-        _run(_call(self._stream.move, view))
+    def move(self, view: AnyView, viewpoint: str = "") -> None:
+        """Make `view` the newest of a viewpoint; one that was not sent yet is replaced. A stream has up to 16 viewpoints, by name."""
+        _run(_call(self._stream.move, view, viewpoint))
+
+    def leave(self, viewpoint: str) -> None:
+        """Do without a viewpoint: what only it needed is given up."""
+        _run(_call(self._stream.leave, viewpoint))
 
     def forget(self, tiles: Iterable[TileId]) -> None:
         """Tell the server that the client dropped `tiles` on its own account."""
@@ -283,8 +286,8 @@ class Client:
         """
         return _run(self._client.barrier(where, options, deadline, timeout))
 
-    def stream(self, view: AnyView, options: StreamOptions = StreamOptions()) -> Stream:
-        """A stream of what a viewpoint needs, from `view` on; enter it to start."""
+    def stream(self, view: AnyView | None = None, options: StreamOptions = StreamOptions()) -> Stream:
+        """A stream of what viewpoints need, from `view` on; enter it to start. Only a `Region` needs no view."""
         return Stream(_run(_call(self._client.stream, view, options)))
 
     def collision_stream(self, view: AnyView, options: CollisionOptions = CollisionOptions()) -> CollisionStream:

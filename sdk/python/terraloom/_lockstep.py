@@ -40,7 +40,7 @@ class AsyncLockstep(Generic[TileT]):
     def __init__(self, stream: AsyncTileStream[TileT], sim_time: float) -> None:
         self.first: Step[TileT]
         self._stream = stream
-        self._sim_time = stream._newest.sim_time = sim_time
+        self._sim_time = stream._viewpoints.newest[""].sim_time = sim_time
 
     async def __aenter__(self) -> Self:
         await self._stream.__aenter__()
@@ -91,7 +91,7 @@ class AsyncLockstep(Generic[TileT]):
         if not (math.isfinite(sim_time) and sim_time >= self._sim_time):
             text = f"sim_time = {sim_time:.12g} is no time at or after {self._sim_time:.12g}, that of the last step"
             raise InvalidArgumentError(text, field="sim_time", allowed=(f">= {self._sim_time:.12g}",))
-        self._stream._move(view, sim_time)
+        self._stream._move(view, "", sim_time)
         self._sim_time = sim_time
         return await self._taken()
 

@@ -45,6 +45,21 @@ class Radius:
 
 
 @dataclass(frozen=True, slots=True)
+class Region:
+    """The tiles of `level` that touch a rectangle: in degrees, where west > east crosses the antimeridian, or in metres on a plane."""
+
+    west: float
+    south: float
+    east: float
+    north: float
+    level: int
+
+    def message(self) -> pb.Rectangle:
+        """The rectangle on the wire."""
+        return pb.Rectangle(west=self.west, south=self.south, east=self.east, north=self.north)
+
+
+@dataclass(frozen=True, slots=True)
 class ClassCredit:
     """How much of a window tiles of one class and of all less urgent ones may take together; 0 leaves it to the server."""
 
@@ -131,12 +146,13 @@ class ContentOptions:
 class StreamOptions:
     """Choices of one stream; the defaults are those of a visual client.
 
-    `min_level` and `max_level` (None: the world's finest) bound the levels sent. `have` maps tiles that the client still holds to their
-    content hashes; they are not sent again. `reconnect` None ends the stream with its connection. A tile that is needed and not there after
-    `provisional` seconds comes as a stand-in made from coarser ground (`Tile.provisional`), which its final content replaces; None waits.
+    `min_level` and `max_level` (None: the world's finest) bound the levels sent; a `Region` goes down to its own level. `have` maps tiles
+    that the client still holds to their content hashes; they are not sent again. `reconnect` None ends the stream with its connection. A
+    tile that is needed and not there after `provisional` seconds comes as a stand-in made from coarser ground (`Tile.provisional`), which
+    its final content replaces; None waits.
     """
 
-    selection: ScreenSpaceError | Radius = ScreenSpaceError()
+    selection: ScreenSpaceError | Radius | Region = ScreenSpaceError()
     min_level: int = 0
     max_level: int | None = None
     content: ContentOptions = ContentOptions(compression="meshopt")
@@ -151,6 +167,9 @@ class StreamOptions:
         if isinstance(self.selection, Radius):
             message.radius.radius = self.selection.radius
             message.radius.level = self.selection.level
+        elif isinstance(self.selection, Region):
+            message.region.CopyFrom(self.selection.message())
+            message.max_level = self.selection.level
         else:
             message.screen_space_error.target_pixels = self.selection.target_pixels
         return message

@@ -34,7 +34,9 @@ class View:
     """The viewpoint at one moment: degrees, metres above mean sea level, metres per second east, north and up.
 
     Without a camera, tiles all around count alike. `lines` is the height of the picture in pixels, against which the
-    screen-space error is measured. The server prepares what the `waypoints`, in order of time, will need.
+    screen-space error is measured. The server prepares what the viewpoint will need ahead: along the `waypoints`, in order of time, or
+    by its velocity and `acceleration` (metres per second squared east, north and up). In a stream with several viewpoints, `weight` says
+    how much this one's errors count beside those of the others.
     """
 
     longitude: float
@@ -44,6 +46,8 @@ class View:
     camera: Camera | None = None
     lines: int = 1080
     waypoints: tuple[Waypoint, ...] = ()
+    acceleration: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    weight: float = 1.0
 
     @staticmethod
     def on_plane(
@@ -54,9 +58,11 @@ class View:
         camera: Camera | None = None,
         lines: int = 1080,
         waypoints: "tuple[PlaneWaypoint, ...]" = (),
+        acceleration: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        weight: float = 1.0,
     ) -> "PlaneView":
         """The same in a plane world: metres east, north and up of its origin."""
-        return PlaneView(x, y, z, velocity, camera, lines, waypoints)
+        return PlaneView(x, y, z, velocity, camera, lines, waypoints, acceleration, weight)
 
     def message(self, sequence: int) -> pb.View:
         """The view on the wire, numbered `sequence` within its session."""
@@ -88,6 +94,8 @@ class PlaneView:
     camera: Camera | None = None
     lines: int = 1080
     waypoints: tuple[PlaneWaypoint, ...] = ()
+    acceleration: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    weight: float = 1.0
 
     def message(self, sequence: int) -> pb.View:
         """The view on the wire, numbered `sequence` within its session."""
@@ -102,7 +110,9 @@ AnyView = View | PlaneView
 def _message(view: AnyView, message: pb.View) -> pb.View:
     """Fills in what does not depend on the kind of world."""
     message.velocity.x, message.velocity.y, message.velocity.z = view.velocity
+    message.acceleration.x, message.acceleration.y, message.acceleration.z = view.acceleration
     message.viewport_lines = view.lines
+    message.weight = view.weight
     if view.camera is not None:
         camera = view.camera
         message.heading_pitch_roll.heading_degrees = camera.heading

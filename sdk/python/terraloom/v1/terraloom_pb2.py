@@ -26,15 +26,15 @@ from terraloom.v1 import world_pb2 as terraloom_dot_v1_dot_world__pb2
 
 from terraloom.v1.world_pb2 import *
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cterraloom/v1/terraloom.proto\x12\x0cterraloom.v1\x1a\x18terraloom/v1/world.proto\"f\n\x06\x43redit\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\x12\r\n\x05tiles\x18\x02 \x01(\r\x12\x12\n\nmost_bytes\x18\x03 \x01(\x04\x12*\n\x07\x63lasses\x18\x04 \x03(\x0b\x32\x19.terraloom.v1.ClassCredit\"U\n\x0b\x43lassCredit\x12(\n\x08priority\x18\x01 \x01(\x0e\x32\x16.terraloom.v1.Priority\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\x12\r\n\x05tiles\x18\x03 \x01(\r\"B\n\x08HeldTile\x12 \n\x02id\x18\x01 \x01(\x0b\x32\x14.terraloom.v1.TileId\x12\x14\n\x0c\x63ontent_hash\x18\x02 \x01(\x0c\"\xdd\x03\n\x12OpenSessionRequest\x12\x37\n\x10protocol_version\x18\x01 \x01(\x0e\x32\x1d.terraloom.v1.ProtocolVersion\x12$\n\x05world\x18\x02 \x01(\x0b\x32\x15.terraloom.v1.WorldId\x12*\n\tselection\x18\x03 \x01(\x0b\x32\x17.terraloom.v1.Selection\x12-\n\x07\x63ontent\x18\x04 \x01(\x0b\x32\x1c.terraloom.v1.ContentOptions\x12$\n\x06\x63redit\x18\x05 \x01(\x0b\x32\x14.terraloom.v1.Credit\x12$\n\x04have\x18\x06 \x03(\x0b\x32\x16.terraloom.v1.HeldTile\x12*\n\npriorities\x18\x07 \x03(\x0e\x32\x16.terraloom.v1.Priority\x12 \n\x04view\x18\x08 \x01(\x0b\x32\x12.terraloom.v1.View\x12\r\n\x05stats\x18\t \x01(\x08\x12\x0e\n\x06\x63lient\x18\n \x01(\t\x12\x10\n\x08lockstep\x18\x15 \x01(\x08\x12\x1b\n\x13provisional_seconds\x18\x16 \x01(\x01\x12%\n\x1dprovisional_collision_seconds\x18\x17 \x01(\x01\"\x19\n\x03\x41\x63k\x12\x12\n\ndeliveries\x18\x01 \x03(\x04\"-\n\x06\x46orget\x12#\n\x05tiles\x18\x01 \x03(\x0b\x32\x14.terraloom.v1.TileId\"\x90\x02\n\rClientMessage\x12\x30\n\x04open\x18\x01 \x01(\x0b\x32 .terraloom.v1.OpenSessionRequestH\x00\x12\"\n\x04view\x18\x02 \x01(\x0b\x32\x12.terraloom.v1.ViewH\x00\x12 \n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x11.terraloom.v1.AckH\x00\x12,\n\tselection\x18\x04 \x01(\x0b\x32\x17.terraloom.v1.SelectionH\x00\x12&\n\x06\x66orget\x18\x05 \x01(\x0b\x32\x14.terraloom.v1.ForgetH\x00\x12&\n\x06\x63redit\x18\x06 \x01(\x0b\x32\x14.terraloom.v1.CreditH\x00\x42\t\n\x07message\"x\n\x10SubscribeRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12*\n\npriorities\x18\x02 \x03(\x0e\x32\x16.terraloom.v1.Priority\x12$\n\x06\x63redit\x18\x03 \x01(\x0b\x32\x14.terraloom.v1.Credit\"\xe1\x01\n\x11UpdateViewRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12 \n\x04view\x18\x02 \x01(\x0b\x32\x12.terraloom.v1.View\x12\x1e\n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x11.terraloom.v1.Ack\x12*\n\tselection\x18\x04 \x01(\x0b\x32\x17.terraloom.v1.Selection\x12$\n\x06\x66orget\x18\x05 \x01(\x0b\x32\x14.terraloom.v1.Forget\x12$\n\x06\x63redit\x18\x06 \x01(\x0b\x32\x14.terraloom.v1.Credit\"+\n\x12UpdateViewResponse\x12\x15\n\rview_sequence\x18\x01 \x01(\x04\"\x85\x02\n\rSessionOpened\x12\x37\n\x10protocol_version\x18\x01 \x01(\x0e\x32\x1d.terraloom.v1.ProtocolVersion\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12&\n\x05world\x18\x03 \x01(\x0b\x32\x17.terraloom.v1.WorldInfo\x12*\n\tselection\x18\x04 \x01(\x0b\x32\x17.terraloom.v1.Selection\x12-\n\x07\x63ontent\x18\x05 \x01(\x0b\x32\x1c.terraloom.v1.ContentOptions\x12$\n\x06\x63redit\x18\x06 \x01(\x0b\x32\x14.terraloom.v1.Credit\"_\n\x0cStepComplete\x12\x15\n\rview_sequence\x18\x01 \x01(\x04\x12\x10\n\x08sim_time\x18\x02 \x01(\x01\x12\x12\n\ndeliveries\x18\x03 \x01(\x04\x12\x12\n\nstate_hash\x18\x04 \x01(\x0c\"z\n\x07Visible\x12\x15\n\rview_sequence\x18\x01 \x01(\x04\x12\"\n\x04show\x18\x02 \x03(\x0b\x32\x14.terraloom.v1.TileId\x12\"\n\x04hide\x18\x03 \x03(\x0b\x32\x14.terraloom.v1.TileId\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\"-\n\x06Remove\x12#\n\x05tiles\x18\x01 \x03(\x0b\x32\x14.terraloom.v1.TileId\"\xbd\x02\n\x05Stats\x12\x12\n\ntiles_sent\x18\x01 \x01(\x04\x12\x12\n\nbytes_sent\x18\x02 \x01(\x04\x12\x18\n\x10tiles_from_store\x18\x03 \x01(\x04\x12\x17\n\x0ftiles_generated\x18\x04 \x01(\x04\x12\x17\n\x0ftiles_cancelled\x18\x05 \x01(\x04\x12\x14\n\x0ctiles_wasted\x18\x06 \x01(\x04\x12\x14\n\x0ctiles_queued\x18\x07 \x01(\r\x12\x1c\n\x14\x62ytes_unacknowledged\x18\x08 \x01(\x04\x12\x1a\n\x12generation_seconds\x18\t \x01(\x01\x12\x14\n\x0cwindow_bytes\x18\x15 \x01(\x04\x12\x15\n\rdelivery_rate\x18\x16 \x01(\x01\x12\x12\n\nround_trip\x18\x17 \x01(\x01\x12\x19\n\x11tiles_provisional\x18\x18 \x01(\x04\"\x81\x01\n\x0b\x45rrorDetail\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x0f\n\x07\x61llowed\x18\x04 \x03(\t\x12\"\n\x04tile\x18\x05 \x01(\x0b\x32\x14.terraloom.v1.TileId\x12\r\n\x05\x66inal\x18\x06 \x01(\x08\"\xb9\x02\n\x0bServerEvent\x12-\n\x06opened\x18\x01 \x01(\x0b\x32\x1b.terraloom.v1.SessionOpenedH\x00\x12\"\n\x04tile\x18\x02 \x01(\x0b\x32\x12.terraloom.v1.TileH\x00\x12(\n\x07visible\x18\x03 \x01(\x0b\x32\x15.terraloom.v1.VisibleH\x00\x12&\n\x06remove\x18\x04 \x01(\x0b\x32\x14.terraloom.v1.RemoveH\x00\x12$\n\x05stats\x18\x05 \x01(\x0b\x32\x13.terraloom.v1.StatsH\x00\x12*\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x19.terraloom.v1.ErrorDetailH\x00\x12*\n\x04step\x18\x15 \x01(\x0b\x32\x1a.terraloom.v1.StepCompleteH\x00\x42\x07\n\x05\x65vent\"\x9c\x01\n\x0eGetTileRequest\x12$\n\x05world\x18\x01 \x01(\x0b\x32\x15.terraloom.v1.WorldId\x12 \n\x02id\x18\x02 \x01(\x0b\x32\x14.terraloom.v1.TileId\x12-\n\x07\x63ontent\x18\x03 \x01(\x0b\x32\x1c.terraloom.v1.ContentOptions\x12\x13\n\x0bheight_grid\x18\x04 \x01(\x08\"\x9f\x01\n\x14SampleHeightsRequest\x12$\n\x05world\x18\x01 \x01(\x0b\x32\x15.terraloom.v1.WorldId\x12\x0c\n\x04\x65\x61st\x18\x02 \x03(\x01\x12\r\n\x05north\x18\x03 \x03(\x01\x12\x12\n\x05level\x18\x04 \x01(\rH\x00\x88\x01\x01\x12&\n\x07surface\x18\x05 \x01(\x0e\x32\x15.terraloom.v1.SurfaceB\x08\n\x06_level\"g\n\x15SampleHeightsResponse\x12\x0e\n\x06height\x18\x01 \x03(\x01\x12&\n\x07surface\x18\x02 \x01(\x0e\x32\x15.terraloom.v1.Surface\x12\x16\n\x0eworld_identity\x18\x03 \x01(\x0c\"7\n\x0f\x44\x65scribeRequest\x12$\n\x05world\x18\x01 \x01(\x0b\x32\x15.terraloom.v1.WorldId\"\xd3\x02\n\x10\x44\x65scribeResponse\x12\x37\n\x10protocol_version\x18\x01 \x01(\x0e\x32\x1d.terraloom.v1.ProtocolVersion\x12\x16\n\x0eserver_version\x18\x02 \x01(\t\x12&\n\x05world\x18\x03 \x01(\x0b\x32\x17.terraloom.v1.WorldInfo\x12\x0f\n\x07runtime\x18\x04 \x01(\t\x12-\n\x07\x63ontent\x18\x05 \x01(\x0b\x32\x1c.terraloom.v1.ContentOptions\x12$\n\x06\x63redit\x18\x06 \x01(\x0b\x32\x14.terraloom.v1.Credit\x12*\n\tselection\x18\x07 \x01(\x0b\x32\x17.terraloom.v1.Selection\x12\x19\n\x11max_message_bytes\x18\x08 \x01(\r\x12\x19\n\x11max_sample_points\x18\t \x01(\r\"\x13\n\x11ListWorldsRequest\"=\n\x12ListWorldsResponse\x12\'\n\x06worlds\x18\x01 \x03(\x0b\x32\x17.terraloom.v1.WorldInfo\"E\n\tRectangle\x12\x0c\n\x04west\x18\x01 \x01(\x01\x12\r\n\x05south\x18\x02 \x01(\x01\x12\x0c\n\x04\x65\x61st\x18\x03 \x01(\x01\x12\r\n\x05north\x18\x04 \x01(\x01\"\xa0\x02\n\x0e\x42\x61rrierRequest\x12$\n\x05world\x18\x01 \x01(\x0b\x32\x15.terraloom.v1.WorldId\x12)\n\x06region\x18\x02 \x01(\x0b\x32\x17.terraloom.v1.RectangleH\x00\x12\"\n\x04view\x18\x03 \x01(\x0b\x32\x12.terraloom.v1.ViewH\x00\x12\x14\n\nsession_id\x18\x04 \x01(\tH\x00\x12\r\n\x05level\x18\x05 \x01(\r\x12*\n\tselection\x18\x06 \x01(\x0b\x32\x17.terraloom.v1.Selection\x12-\n\x07\x63ontent\x18\x07 \x01(\x0b\x32\x1c.terraloom.v1.ContentOptions\x12\x10\n\x08\x64\x65\x61\x64line\x18\x08 \x01(\x01\x42\x07\n\x05where\"F\n\x0f\x42\x61rrierResponse\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\x12\r\n\x05tiles\x18\x02 \x01(\x04\x12\x12\n\nworld_hash\x18\x03 \x01(\x0c*K\n\x0fProtocolVersion\x12 \n\x1cPROTOCOL_VERSION_UNSPECIFIED\x10\x00\x12\x16\n\x12PROTOCOL_VERSION_1\x10\x01\x32\xb5\x05\n\tTerraloom\x12\x44\n\x06Stream\x12\x1b.terraloom.v1.ClientMessage\x1a\x19.terraloom.v1.ServerEvent(\x01\x30\x01\x12L\n\x0bOpenSession\x12 .terraloom.v1.OpenSessionRequest\x1a\x1b.terraloom.v1.SessionOpened\x12H\n\tSubscribe\x12\x1e.terraloom.v1.SubscribeRequest\x1a\x19.terraloom.v1.ServerEvent0\x01\x12O\n\nUpdateView\x12\x1f.terraloom.v1.UpdateViewRequest\x1a .terraloom.v1.UpdateViewResponse\x12;\n\x07GetTile\x12\x1c.terraloom.v1.GetTileRequest\x1a\x12.terraloom.v1.Tile\x12X\n\rSampleHeights\x12\".terraloom.v1.SampleHeightsRequest\x1a#.terraloom.v1.SampleHeightsResponse\x12I\n\x08\x44\x65scribe\x12\x1d.terraloom.v1.DescribeRequest\x1a\x1e.terraloom.v1.DescribeResponse\x12O\n\nListWorlds\x12\x1f.terraloom.v1.ListWorldsRequest\x1a .terraloom.v1.ListWorldsResponse\x12\x46\n\x07\x42\x61rrier\x12\x1c.terraloom.v1.BarrierRequest\x1a\x1d.terraloom.v1.BarrierResponseP\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cterraloom/v1/terraloom.proto\x12\x0cterraloom.v1\x1a\x18terraloom/v1/world.proto\"f\n\x06\x43redit\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\x12\r\n\x05tiles\x18\x02 \x01(\r\x12\x12\n\nmost_bytes\x18\x03 \x01(\x04\x12*\n\x07\x63lasses\x18\x04 \x03(\x0b\x32\x19.terraloom.v1.ClassCredit\"U\n\x0b\x43lassCredit\x12(\n\x08priority\x18\x01 \x01(\x0e\x32\x16.terraloom.v1.Priority\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\x12\r\n\x05tiles\x18\x03 \x01(\r\"B\n\x08HeldTile\x12 \n\x02id\x18\x01 \x01(\x0b\x32\x14.terraloom.v1.TileId\x12\x14\n\x0c\x63ontent_hash\x18\x02 \x01(\x0c\"\x80\x04\n\x12OpenSessionRequest\x12\x37\n\x10protocol_version\x18\x01 \x01(\x0e\x32\x1d.terraloom.v1.ProtocolVersion\x12$\n\x05world\x18\x02 \x01(\x0b\x32\x15.terraloom.v1.WorldId\x12*\n\tselection\x18\x03 \x01(\x0b\x32\x17.terraloom.v1.Selection\x12-\n\x07\x63ontent\x18\x04 \x01(\x0b\x32\x1c.terraloom.v1.ContentOptions\x12$\n\x06\x63redit\x18\x05 \x01(\x0b\x32\x14.terraloom.v1.Credit\x12$\n\x04have\x18\x06 \x03(\x0b\x32\x16.terraloom.v1.HeldTile\x12*\n\npriorities\x18\x07 \x03(\x0e\x32\x16.terraloom.v1.Priority\x12 \n\x04view\x18\x08 \x01(\x0b\x32\x12.terraloom.v1.View\x12\r\n\x05stats\x18\t \x01(\x08\x12\x0e\n\x06\x63lient\x18\n \x01(\t\x12!\n\x05views\x18\x0b \x03(\x0b\x32\x12.terraloom.v1.View\x12\x10\n\x08lockstep\x18\x15 \x01(\x08\x12\x1b\n\x13provisional_seconds\x18\x16 \x01(\x01\x12%\n\x1dprovisional_collision_seconds\x18\x17 \x01(\x01\"\x19\n\x03\x41\x63k\x12\x12\n\ndeliveries\x18\x01 \x03(\x04\"-\n\x06\x46orget\x12#\n\x05tiles\x18\x01 \x03(\x0b\x32\x14.terraloom.v1.TileId\"-\n\x05Leave\x12\x12\n\nviewpoints\x18\x01 \x03(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"\xb6\x02\n\rClientMessage\x12\x30\n\x04open\x18\x01 \x01(\x0b\x32 .terraloom.v1.OpenSessionRequestH\x00\x12\"\n\x04view\x18\x02 \x01(\x0b\x32\x12.terraloom.v1.ViewH\x00\x12 \n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x11.terraloom.v1.AckH\x00\x12,\n\tselection\x18\x04 \x01(\x0b\x32\x17.terraloom.v1.SelectionH\x00\x12&\n\x06\x66orget\x18\x05 \x01(\x0b\x32\x14.terraloom.v1.ForgetH\x00\x12&\n\x06\x63redit\x18\x06 \x01(\x0b\x32\x14.terraloom.v1.CreditH\x00\x12$\n\x05leave\x18\x07 \x01(\x0b\x32\x13.terraloom.v1.LeaveH\x00\x42\t\n\x07message\"x\n\x10SubscribeRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12*\n\npriorities\x18\x02 \x03(\x0e\x32\x16.terraloom.v1.Priority\x12$\n\x06\x63redit\x18\x03 \x01(\x0b\x32\x14.terraloom.v1.Credit\"\x85\x02\n\x11UpdateViewRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12 \n\x04view\x18\x02 \x01(\x0b\x32\x12.terraloom.v1.View\x12\x1e\n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x11.terraloom.v1.Ack\x12*\n\tselection\x18\x04 \x01(\x0b\x32\x17.terraloom.v1.Selection\x12$\n\x06\x66orget\x18\x05 \x01(\x0b\x32\x14.terraloom.v1.Forget\x12$\n\x06\x63redit\x18\x06 \x01(\x0b\x32\x14.terraloom.v1.Credit\x12\"\n\x05leave\x18\x07 \x01(\x0b\x32\x13.terraloom.v1.Leave\"+\n\x12UpdateViewResponse\x12\x15\n\rview_sequence\x18\x01 \x01(\x04\"\x85\x02\n\rSessionOpened\x12\x37\n\x10protocol_version\x18\x01 \x01(\x0e\x32\x1d.terraloom.v1.ProtocolVersion\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12&\n\x05world\x18\x03 \x01(\x0b\x32\x17.terraloom.v1.WorldInfo\x12*\n\tselection\x18\x04 \x01(\x0b\x32\x17.terraloom.v1.Selection\x12-\n\x07\x63ontent\x18\x05 \x01(\x0b\x32\x1c.terraloom.v1.ContentOptions\x12$\n\x06\x63redit\x18\x06 \x01(\x0b\x32\x14.terraloom.v1.Credit\"_\n\x0cStepComplete\x12\x15\n\rview_sequence\x18\x01 \x01(\x04\x12\x10\n\x08sim_time\x18\x02 \x01(\x01\x12\x12\n\ndeliveries\x18\x03 \x01(\x04\x12\x12\n\nstate_hash\x18\x04 \x01(\x0c\"z\n\x07Visible\x12\x15\n\rview_sequence\x18\x01 \x01(\x04\x12\"\n\x04show\x18\x02 \x03(\x0b\x32\x14.terraloom.v1.TileId\x12\"\n\x04hide\x18\x03 \x03(\x0b\x32\x14.terraloom.v1.TileId\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\"-\n\x06Remove\x12#\n\x05tiles\x18\x01 \x03(\x0b\x32\x14.terraloom.v1.TileId\"\xbd\x02\n\x05Stats\x12\x12\n\ntiles_sent\x18\x01 \x01(\x04\x12\x12\n\nbytes_sent\x18\x02 \x01(\x04\x12\x18\n\x10tiles_from_store\x18\x03 \x01(\x04\x12\x17\n\x0ftiles_generated\x18\x04 \x01(\x04\x12\x17\n\x0ftiles_cancelled\x18\x05 \x01(\x04\x12\x14\n\x0ctiles_wasted\x18\x06 \x01(\x04\x12\x14\n\x0ctiles_queued\x18\x07 \x01(\r\x12\x1c\n\x14\x62ytes_unacknowledged\x18\x08 \x01(\x04\x12\x1a\n\x12generation_seconds\x18\t \x01(\x01\x12\x14\n\x0cwindow_bytes\x18\x15 \x01(\x04\x12\x15\n\rdelivery_rate\x18\x16 \x01(\x01\x12\x12\n\nround_trip\x18\x17 \x01(\x01\x12\x19\n\x11tiles_provisional\x18\x18 \x01(\x04\"\x81\x01\n\x0b\x45rrorDetail\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x0f\n\x07\x61llowed\x18\x04 \x03(\t\x12\"\n\x04tile\x18\x05 \x01(\x0b\x32\x14.terraloom.v1.TileId\x12\r\n\x05\x66inal\x18\x06 \x01(\x08\"\xb9\x02\n\x0bServerEvent\x12-\n\x06opened\x18\x01 \x01(\x0b\x32\x1b.terraloom.v1.SessionOpenedH\x00\x12\"\n\x04tile\x18\x02 \x01(\x0b\x32\x12.terraloom.v1.TileH\x00\x12(\n\x07visible\x18\x03 \x01(\x0b\x32\x15.terraloom.v1.VisibleH\x00\x12&\n\x06remove\x18\x04 \x01(\x0b\x32\x14.terraloom.v1.RemoveH\x00\x12$\n\x05stats\x18\x05 \x01(\x0b\x32\x13.terraloom.v1.StatsH\x00\x12*\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x19.terraloom.v1.ErrorDetailH\x00\x12*\n\x04step\x18\x15 \x01(\x0b\x32\x1a.terraloom.v1.StepCompleteH\x00\x42\x07\n\x05\x65vent\"\x9c\x01\n\x0eGetTileRequest\x12$\n\x05world\x18\x01 \x01(\x0b\x32\x15.terraloom.v1.WorldId\x12 \n\x02id\x18\x02 \x01(\x0b\x32\x14.terraloom.v1.TileId\x12-\n\x07\x63ontent\x18\x03 \x01(\x0b\x32\x1c.terraloom.v1.ContentOptions\x12\x13\n\x0bheight_grid\x18\x04 \x01(\x08\"\x9f\x01\n\x14SampleHeightsRequest\x12$\n\x05world\x18\x01 \x01(\x0b\x32\x15.terraloom.v1.WorldId\x12\x0c\n\x04\x65\x61st\x18\x02 \x03(\x01\x12\r\n\x05north\x18\x03 \x03(\x01\x12\x12\n\x05level\x18\x04 \x01(\rH\x00\x88\x01\x01\x12&\n\x07surface\x18\x05 \x01(\x0e\x32\x15.terraloom.v1.SurfaceB\x08\n\x06_level\"g\n\x15SampleHeightsResponse\x12\x0e\n\x06height\x18\x01 \x03(\x01\x12&\n\x07surface\x18\x02 \x01(\x0e\x32\x15.terraloom.v1.Surface\x12\x16\n\x0eworld_identity\x18\x03 \x01(\x0c\"7\n\x0f\x44\x65scribeRequest\x12$\n\x05world\x18\x01 \x01(\x0b\x32\x15.terraloom.v1.WorldId\"\xd3\x02\n\x10\x44\x65scribeResponse\x12\x37\n\x10protocol_version\x18\x01 \x01(\x0e\x32\x1d.terraloom.v1.ProtocolVersion\x12\x16\n\x0eserver_version\x18\x02 \x01(\t\x12&\n\x05world\x18\x03 \x01(\x0b\x32\x17.terraloom.v1.WorldInfo\x12\x0f\n\x07runtime\x18\x04 \x01(\t\x12-\n\x07\x63ontent\x18\x05 \x01(\x0b\x32\x1c.terraloom.v1.ContentOptions\x12$\n\x06\x63redit\x18\x06 \x01(\x0b\x32\x14.terraloom.v1.Credit\x12*\n\tselection\x18\x07 \x01(\x0b\x32\x17.terraloom.v1.Selection\x12\x19\n\x11max_message_bytes\x18\x08 \x01(\r\x12\x19\n\x11max_sample_points\x18\t \x01(\r\"\x13\n\x11ListWorldsRequest\"=\n\x12ListWorldsResponse\x12\'\n\x06worlds\x18\x01 \x03(\x0b\x32\x17.terraloom.v1.WorldInfo\"\xa0\x02\n\x0e\x42\x61rrierRequest\x12$\n\x05world\x18\x01 \x01(\x0b\x32\x15.terraloom.v1.WorldId\x12)\n\x06region\x18\x02 \x01(\x0b\x32\x17.terraloom.v1.RectangleH\x00\x12\"\n\x04view\x18\x03 \x01(\x0b\x32\x12.terraloom.v1.ViewH\x00\x12\x14\n\nsession_id\x18\x04 \x01(\tH\x00\x12\r\n\x05level\x18\x05 \x01(\r\x12*\n\tselection\x18\x06 \x01(\x0b\x32\x17.terraloom.v1.Selection\x12-\n\x07\x63ontent\x18\x07 \x01(\x0b\x32\x1c.terraloom.v1.ContentOptions\x12\x10\n\x08\x64\x65\x61\x64line\x18\x08 \x01(\x01\x42\x07\n\x05where\"F\n\x0f\x42\x61rrierResponse\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\x12\r\n\x05tiles\x18\x02 \x01(\x04\x12\x12\n\nworld_hash\x18\x03 \x01(\x0c*K\n\x0fProtocolVersion\x12 \n\x1cPROTOCOL_VERSION_UNSPECIFIED\x10\x00\x12\x16\n\x12PROTOCOL_VERSION_1\x10\x01\x32\xb5\x05\n\tTerraloom\x12\x44\n\x06Stream\x12\x1b.terraloom.v1.ClientMessage\x1a\x19.terraloom.v1.ServerEvent(\x01\x30\x01\x12L\n\x0bOpenSession\x12 .terraloom.v1.OpenSessionRequest\x1a\x1b.terraloom.v1.SessionOpened\x12H\n\tSubscribe\x12\x1e.terraloom.v1.SubscribeRequest\x1a\x19.terraloom.v1.ServerEvent0\x01\x12O\n\nUpdateView\x12\x1f.terraloom.v1.UpdateViewRequest\x1a .terraloom.v1.UpdateViewResponse\x12;\n\x07GetTile\x12\x1c.terraloom.v1.GetTileRequest\x1a\x12.terraloom.v1.Tile\x12X\n\rSampleHeights\x12\".terraloom.v1.SampleHeightsRequest\x1a#.terraloom.v1.SampleHeightsResponse\x12I\n\x08\x44\x65scribe\x12\x1d.terraloom.v1.DescribeRequest\x1a\x1e.terraloom.v1.DescribeResponse\x12O\n\nListWorlds\x12\x1f.terraloom.v1.ListWorldsRequest\x1a .terraloom.v1.ListWorldsResponse\x12\x46\n\x07\x42\x61rrier\x12\x1c.terraloom.v1.BarrierRequest\x1a\x1d.terraloom.v1.BarrierResponseP\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'terraloom.v1.terraloom_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PROTOCOLVERSION']._serialized_start=4198
-  _globals['_PROTOCOLVERSION']._serialized_end=4273
+  _globals['_PROTOCOLVERSION']._serialized_start=4283
+  _globals['_PROTOCOLVERSION']._serialized_end=4358
   _globals['_CREDIT']._serialized_start=72
   _globals['_CREDIT']._serialized_end=174
   _globals['_CLASSCREDIT']._serialized_start=176
@@ -42,53 +42,53 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HELDTILE']._serialized_start=263
   _globals['_HELDTILE']._serialized_end=329
   _globals['_OPENSESSIONREQUEST']._serialized_start=332
-  _globals['_OPENSESSIONREQUEST']._serialized_end=809
-  _globals['_ACK']._serialized_start=811
-  _globals['_ACK']._serialized_end=836
-  _globals['_FORGET']._serialized_start=838
-  _globals['_FORGET']._serialized_end=883
-  _globals['_CLIENTMESSAGE']._serialized_start=886
-  _globals['_CLIENTMESSAGE']._serialized_end=1158
-  _globals['_SUBSCRIBEREQUEST']._serialized_start=1160
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=1280
-  _globals['_UPDATEVIEWREQUEST']._serialized_start=1283
-  _globals['_UPDATEVIEWREQUEST']._serialized_end=1508
-  _globals['_UPDATEVIEWRESPONSE']._serialized_start=1510
-  _globals['_UPDATEVIEWRESPONSE']._serialized_end=1553
-  _globals['_SESSIONOPENED']._serialized_start=1556
-  _globals['_SESSIONOPENED']._serialized_end=1817
-  _globals['_STEPCOMPLETE']._serialized_start=1819
-  _globals['_STEPCOMPLETE']._serialized_end=1914
-  _globals['_VISIBLE']._serialized_start=1916
-  _globals['_VISIBLE']._serialized_end=2038
-  _globals['_REMOVE']._serialized_start=2040
-  _globals['_REMOVE']._serialized_end=2085
-  _globals['_STATS']._serialized_start=2088
-  _globals['_STATS']._serialized_end=2405
-  _globals['_ERRORDETAIL']._serialized_start=2408
-  _globals['_ERRORDETAIL']._serialized_end=2537
-  _globals['_SERVEREVENT']._serialized_start=2540
-  _globals['_SERVEREVENT']._serialized_end=2853
-  _globals['_GETTILEREQUEST']._serialized_start=2856
-  _globals['_GETTILEREQUEST']._serialized_end=3012
-  _globals['_SAMPLEHEIGHTSREQUEST']._serialized_start=3015
-  _globals['_SAMPLEHEIGHTSREQUEST']._serialized_end=3174
-  _globals['_SAMPLEHEIGHTSRESPONSE']._serialized_start=3176
-  _globals['_SAMPLEHEIGHTSRESPONSE']._serialized_end=3279
-  _globals['_DESCRIBEREQUEST']._serialized_start=3281
-  _globals['_DESCRIBEREQUEST']._serialized_end=3336
-  _globals['_DESCRIBERESPONSE']._serialized_start=3339
-  _globals['_DESCRIBERESPONSE']._serialized_end=3678
-  _globals['_LISTWORLDSREQUEST']._serialized_start=3680
-  _globals['_LISTWORLDSREQUEST']._serialized_end=3699
-  _globals['_LISTWORLDSRESPONSE']._serialized_start=3701
-  _globals['_LISTWORLDSRESPONSE']._serialized_end=3762
-  _globals['_RECTANGLE']._serialized_start=3764
-  _globals['_RECTANGLE']._serialized_end=3833
-  _globals['_BARRIERREQUEST']._serialized_start=3836
-  _globals['_BARRIERREQUEST']._serialized_end=4124
-  _globals['_BARRIERRESPONSE']._serialized_start=4126
-  _globals['_BARRIERRESPONSE']._serialized_end=4196
-  _globals['_TERRALOOM']._serialized_start=4276
-  _globals['_TERRALOOM']._serialized_end=4969
+  _globals['_OPENSESSIONREQUEST']._serialized_end=844
+  _globals['_ACK']._serialized_start=846
+  _globals['_ACK']._serialized_end=871
+  _globals['_FORGET']._serialized_start=873
+  _globals['_FORGET']._serialized_end=918
+  _globals['_LEAVE']._serialized_start=920
+  _globals['_LEAVE']._serialized_end=965
+  _globals['_CLIENTMESSAGE']._serialized_start=968
+  _globals['_CLIENTMESSAGE']._serialized_end=1278
+  _globals['_SUBSCRIBEREQUEST']._serialized_start=1280
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=1400
+  _globals['_UPDATEVIEWREQUEST']._serialized_start=1403
+  _globals['_UPDATEVIEWREQUEST']._serialized_end=1664
+  _globals['_UPDATEVIEWRESPONSE']._serialized_start=1666
+  _globals['_UPDATEVIEWRESPONSE']._serialized_end=1709
+  _globals['_SESSIONOPENED']._serialized_start=1712
+  _globals['_SESSIONOPENED']._serialized_end=1973
+  _globals['_STEPCOMPLETE']._serialized_start=1975
+  _globals['_STEPCOMPLETE']._serialized_end=2070
+  _globals['_VISIBLE']._serialized_start=2072
+  _globals['_VISIBLE']._serialized_end=2194
+  _globals['_REMOVE']._serialized_start=2196
+  _globals['_REMOVE']._serialized_end=2241
+  _globals['_STATS']._serialized_start=2244
+  _globals['_STATS']._serialized_end=2561
+  _globals['_ERRORDETAIL']._serialized_start=2564
+  _globals['_ERRORDETAIL']._serialized_end=2693
+  _globals['_SERVEREVENT']._serialized_start=2696
+  _globals['_SERVEREVENT']._serialized_end=3009
+  _globals['_GETTILEREQUEST']._serialized_start=3012
+  _globals['_GETTILEREQUEST']._serialized_end=3168
+  _globals['_SAMPLEHEIGHTSREQUEST']._serialized_start=3171
+  _globals['_SAMPLEHEIGHTSREQUEST']._serialized_end=3330
+  _globals['_SAMPLEHEIGHTSRESPONSE']._serialized_start=3332
+  _globals['_SAMPLEHEIGHTSRESPONSE']._serialized_end=3435
+  _globals['_DESCRIBEREQUEST']._serialized_start=3437
+  _globals['_DESCRIBEREQUEST']._serialized_end=3492
+  _globals['_DESCRIBERESPONSE']._serialized_start=3495
+  _globals['_DESCRIBERESPONSE']._serialized_end=3834
+  _globals['_LISTWORLDSREQUEST']._serialized_start=3836
+  _globals['_LISTWORLDSREQUEST']._serialized_end=3855
+  _globals['_LISTWORLDSRESPONSE']._serialized_start=3857
+  _globals['_LISTWORLDSRESPONSE']._serialized_end=3918
+  _globals['_BARRIERREQUEST']._serialized_start=3921
+  _globals['_BARRIERREQUEST']._serialized_end=4209
+  _globals['_BARRIERRESPONSE']._serialized_start=4211
+  _globals['_BARRIERRESPONSE']._serialized_end=4281
+  _globals['_TERRALOOM']._serialized_start=4361
+  _globals['_TERRALOOM']._serialized_end=5054
 # @@protoc_insertion_point(module_scope)

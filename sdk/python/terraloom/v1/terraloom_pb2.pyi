@@ -32,6 +32,7 @@ from terraloom.v1.world_pb2 import PRIORITY_UNSPECIFIED as PRIORITY_UNSPECIFIED
 from terraloom.v1.world_pb2 import Priority as Priority
 from terraloom.v1.world_pb2 import Quaternion as Quaternion
 from terraloom.v1.world_pb2 import Radius as Radius
+from terraloom.v1.world_pb2 import Rectangle as Rectangle
 from terraloom.v1.world_pb2 import SURFACE_GROUND as SURFACE_GROUND
 from terraloom.v1.world_pb2 import SURFACE_GROUND_OR_WATER as SURFACE_GROUND_OR_WATER
 from terraloom.v1.world_pb2 import SURFACE_UNSPECIFIED as SURFACE_UNSPECIFIED
@@ -188,6 +189,7 @@ class OpenSessionRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     STATS_FIELD_NUMBER: _builtins.int
     CLIENT_FIELD_NUMBER: _builtins.int
+    VIEWS_FIELD_NUMBER: _builtins.int
     LOCKSTEP_FIELD_NUMBER: _builtins.int
     PROVISIONAL_SECONDS_FIELD_NUMBER: _builtins.int
     PROVISIONAL_COLLISION_SECONDS_FIELD_NUMBER: _builtins.int
@@ -225,6 +227,10 @@ class OpenSessionRequest(_message.Message):
     def view(self) -> _world_pb2.View:
         """optional first view"""
 
+    @_builtins.property
+    def views(self) -> _containers.RepeatedCompositeFieldContainer[_world_pb2.View]:
+        """first views of further viewpoints"""
+
     def __init__(
         self,
         *,
@@ -238,13 +244,14 @@ class OpenSessionRequest(_message.Message):
         view: _world_pb2.View | None = ...,
         stats: _builtins.bool = ...,
         client: _builtins.str = ...,
+        views: _abc.Iterable[_world_pb2.View] | None = ...,
         lockstep: _builtins.bool = ...,
         provisional_seconds: _builtins.float = ...,
         provisional_collision_seconds: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "credit", b"credit", "selection", b"selection", "view", b"view", "world", b"world"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client", b"client", "content", b"content", "credit", b"credit", "have", b"have", "lockstep", b"lockstep", "priorities", b"priorities", "protocol_version", b"protocol_version", "provisional_collision_seconds", b"provisional_collision_seconds", "provisional_seconds", b"provisional_seconds", "selection", b"selection", "stats", b"stats", "view", b"view", "world", b"world"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client", b"client", "content", b"content", "credit", b"credit", "have", b"have", "lockstep", b"lockstep", "priorities", b"priorities", "protocol_version", b"protocol_version", "provisional_collision_seconds", b"provisional_collision_seconds", "provisional_seconds", b"provisional_seconds", "selection", b"selection", "stats", b"stats", "view", b"view", "views", b"views", "world", b"world"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -295,6 +302,32 @@ class Forget(_message.Message):
 Global___Forget: _TypeAlias = Forget  # noqa: Y015
 
 @_typing.final
+class Leave(_message.Message):
+    """These viewpoints are no more: what only they needed is given up. A session without any keeps what it has."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIEWPOINTS_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """in the order of the views"""
+    @_builtins.property
+    def viewpoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        viewpoints: _abc.Iterable[_builtins.str] | None = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sequence", b"sequence", "viewpoints", b"viewpoints"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Leave: _TypeAlias = Leave  # noqa: Y015
+
+@_typing.final
 class ClientMessage(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -304,6 +337,7 @@ class ClientMessage(_message.Message):
     SELECTION_FIELD_NUMBER: _builtins.int
     FORGET_FIELD_NUMBER: _builtins.int
     CREDIT_FIELD_NUMBER: _builtins.int
+    LEAVE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def open(self) -> Global___OpenSessionRequest:
         """first and only once"""
@@ -322,6 +356,8 @@ class ClientMessage(_message.Message):
     def credit(self) -> Global___Credit:
         """replaces the session's window"""
 
+    @_builtins.property
+    def leave(self) -> Global___Leave: ...
     def __init__(
         self,
         *,
@@ -331,12 +367,13 @@ class ClientMessage(_message.Message):
         selection: _world_pb2.Selection | None = ...,
         forget: Global___Forget | None = ...,
         credit: Global___Credit | None = ...,
+        leave: Global___Leave | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "credit", b"credit", "forget", b"forget", "message", b"message", "open", b"open", "selection", b"selection", "view", b"view"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "credit", b"credit", "forget", b"forget", "leave", b"leave", "message", b"message", "open", b"open", "selection", b"selection", "view", b"view"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "credit", b"credit", "forget", b"forget", "message", b"message", "open", b"open", "selection", b"selection", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "credit", b"credit", "forget", b"forget", "leave", b"leave", "message", b"message", "open", b"open", "selection", b"selection", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["open", "view", "ack", "selection", "forget", "credit"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["open", "view", "ack", "selection", "forget", "credit", "leave"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -385,6 +422,7 @@ class UpdateViewRequest(_message.Message):
     SELECTION_FIELD_NUMBER: _builtins.int
     FORGET_FIELD_NUMBER: _builtins.int
     CREDIT_FIELD_NUMBER: _builtins.int
+    LEAVE_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     @_builtins.property
     def view(self) -> _world_pb2.View: ...
@@ -396,6 +434,8 @@ class UpdateViewRequest(_message.Message):
     def forget(self) -> Global___Forget: ...
     @_builtins.property
     def credit(self) -> Global___Credit: ...
+    @_builtins.property
+    def leave(self) -> Global___Leave: ...
     def __init__(
         self,
         *,
@@ -405,10 +445,11 @@ class UpdateViewRequest(_message.Message):
         selection: _world_pb2.Selection | None = ...,
         forget: Global___Forget | None = ...,
         credit: Global___Credit | None = ...,
+        leave: Global___Leave | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "credit", b"credit", "forget", b"forget", "selection", b"selection", "view", b"view"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "credit", b"credit", "forget", b"forget", "leave", b"leave", "selection", b"selection", "view", b"view"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "credit", b"credit", "forget", b"forget", "selection", b"selection", "session_id", b"session_id", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "credit", b"credit", "forget", b"forget", "leave", b"leave", "selection", b"selection", "session_id", b"session_id", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -948,36 +989,6 @@ class ListWorldsResponse(_message.Message):
 Global___ListWorldsResponse: _TypeAlias = ListWorldsResponse  # noqa: Y015
 
 @_typing.final
-class Rectangle(_message.Message):
-    """Planets: degrees, west > east crosses the antimeridian. Planes: metres."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    WEST_FIELD_NUMBER: _builtins.int
-    SOUTH_FIELD_NUMBER: _builtins.int
-    EAST_FIELD_NUMBER: _builtins.int
-    NORTH_FIELD_NUMBER: _builtins.int
-    west: _builtins.float
-    south: _builtins.float
-    east: _builtins.float
-    north: _builtins.float
-    def __init__(
-        self,
-        *,
-        west: _builtins.float = ...,
-        south: _builtins.float = ...,
-        east: _builtins.float = ...,
-        north: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["east", b"east", "north", b"north", "south", b"south", "west", b"west"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Rectangle: _TypeAlias = Rectangle  # noqa: Y015
-
-@_typing.final
 class BarrierRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -998,7 +1009,7 @@ class BarrierRequest(_message.Message):
     @_builtins.property
     def world(self) -> _world_pb2.WorldId: ...
     @_builtins.property
-    def region(self) -> Global___Rectangle:
+    def region(self) -> _world_pb2.Rectangle:
         """all tiles of `level` that touch it"""
 
     @_builtins.property
@@ -1015,7 +1026,7 @@ class BarrierRequest(_message.Message):
         self,
         *,
         world: _world_pb2.WorldId | None = ...,
-        region: Global___Rectangle | None = ...,
+        region: _world_pb2.Rectangle | None = ...,
         view: _world_pb2.View | None = ...,
         session_id: _builtins.str = ...,
         level: _builtins.int = ...,

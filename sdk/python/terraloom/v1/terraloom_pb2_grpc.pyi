@@ -30,6 +30,7 @@ from terraloom.v1.world_pb2 import PRIORITY_UNSPECIFIED as PRIORITY_UNSPECIFIED
 from terraloom.v1.world_pb2 import Priority as Priority
 from terraloom.v1.world_pb2 import Quaternion as Quaternion
 from terraloom.v1.world_pb2 import Radius as Radius
+from terraloom.v1.world_pb2 import Rectangle as Rectangle
 from terraloom.v1.world_pb2 import SURFACE_GROUND as SURFACE_GROUND
 from terraloom.v1.world_pb2 import SURFACE_GROUND_OR_WATER as SURFACE_GROUND_OR_WATER
 from terraloom.v1.world_pb2 import SURFACE_UNSPECIFIED as SURFACE_UNSPECIFIED

@@ -389,7 +389,7 @@ Global___Waypoint: _TypeAlias = Waypoint  # noqa: Y015
 
 @_typing.final
 class View(_message.Message):
-    """The viewpoint at one moment. The newest view wins: a server may skip all but the last it received."""
+    """A viewpoint at one moment. The newest view of each viewpoint wins: a server may skip all but the last it received."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -403,6 +403,9 @@ class View(_message.Message):
     ASPECT_RATIO_FIELD_NUMBER: _builtins.int
     VIEWPORT_LINES_FIELD_NUMBER: _builtins.int
     WAYPOINTS_FIELD_NUMBER: _builtins.int
+    ACCELERATION_FIELD_NUMBER: _builtins.int
+    VIEWPOINT_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
     SIM_TIME_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """grows by at least 1 with every view of a session; tiles and visible sets repeat the one they answer"""
@@ -412,6 +415,10 @@ class View(_message.Message):
     """width over height; 0: 16:9"""
     viewport_lines: _builtins.int
     """height of the picture in pixels; 0: 1080"""
+    viewpoint: _builtins.str
+    """which one, for sessions with several, such as the cameras of one vehicle; at most 64 characters"""
+    weight: _builtins.float
+    """how much its errors count beside those of the session's other viewpoints, 0.01..100; 0: 1"""
     sim_time: _builtins.float
     """lockstep: simulated seconds of this step; never less than in the step before"""
     @_builtins.property
@@ -432,7 +439,11 @@ class View(_message.Message):
     def heading_pitch_roll(self) -> Global___HeadingPitchRoll: ...
     @_builtins.property
     def waypoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Waypoint]:
-        """in order of time"""
+        """in order of time; they take the place of velocity and acceleration"""
+
+    @_builtins.property
+    def acceleration(self) -> Global___Vector3:
+        """metres per second squared east, north, up; taken to last for some seconds"""
 
     def __init__(
         self,
@@ -447,11 +458,14 @@ class View(_message.Message):
         aspect_ratio: _builtins.float = ...,
         viewport_lines: _builtins.int = ...,
         waypoints: _abc.Iterable[Global___Waypoint] | None = ...,
+        acceleration: Global___Vector3 | None = ...,
+        viewpoint: _builtins.str = ...,
+        weight: _builtins.float = ...,
         sim_time: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["geodetic", b"geodetic", "heading_pitch_roll", b"heading_pitch_roll", "orientation", b"orientation", "plane", b"plane", "position", b"position", "quaternion", b"quaternion", "velocity", b"velocity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acceleration", b"acceleration", "geodetic", b"geodetic", "heading_pitch_roll", b"heading_pitch_roll", "orientation", b"orientation", "plane", b"plane", "position", b"position", "quaternion", b"quaternion", "velocity", b"velocity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aspect_ratio", b"aspect_ratio", "geodetic", b"geodetic", "heading_pitch_roll", b"heading_pitch_roll", "orientation", b"orientation", "plane", b"plane", "position", b"position", "quaternion", b"quaternion", "sequence", b"sequence", "sim_time", b"sim_time", "velocity", b"velocity", "vertical_field_of_view_degrees", b"vertical_field_of_view_degrees", "viewport_lines", b"viewport_lines", "waypoints", b"waypoints"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceleration", b"acceleration", "aspect_ratio", b"aspect_ratio", "geodetic", b"geodetic", "heading_pitch_roll", b"heading_pitch_roll", "orientation", b"orientation", "plane", b"plane", "position", b"position", "quaternion", b"quaternion", "sequence", b"sequence", "sim_time", b"sim_time", "velocity", b"velocity", "vertical_field_of_view_degrees", b"vertical_field_of_view_degrees", "viewpoint", b"viewpoint", "viewport_lines", b"viewport_lines", "waypoints", b"waypoints", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_orientation: _TypeAlias = _typing.Literal["quaternion", "heading_pitch_roll"]  # noqa: Y015
     _WhichOneofArgType_orientation: _TypeAlias = _typing.Literal["orientation", b"orientation"]  # noqa: Y015
@@ -515,11 +529,42 @@ class Radius(_message.Message):
 Global___Radius: _TypeAlias = Radius  # noqa: Y015
 
 @_typing.final
+class Rectangle(_message.Message):
+    """Planets: degrees, west > east crosses the antimeridian. Planes: metres."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEST_FIELD_NUMBER: _builtins.int
+    SOUTH_FIELD_NUMBER: _builtins.int
+    EAST_FIELD_NUMBER: _builtins.int
+    NORTH_FIELD_NUMBER: _builtins.int
+    west: _builtins.float
+    south: _builtins.float
+    east: _builtins.float
+    north: _builtins.float
+    def __init__(
+        self,
+        *,
+        west: _builtins.float = ...,
+        south: _builtins.float = ...,
+        east: _builtins.float = ...,
+        north: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["east", b"east", "north", b"north", "south", b"south", "west", b"west"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rectangle: _TypeAlias = Rectangle  # noqa: Y015
+
+@_typing.final
 class Selection(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SCREEN_SPACE_ERROR_FIELD_NUMBER: _builtins.int
     RADIUS_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
     MIN_LEVEL_FIELD_NUMBER: _builtins.int
     MAX_LEVEL_FIELD_NUMBER: _builtins.int
     min_level: _builtins.int
@@ -530,21 +575,26 @@ class Selection(_message.Message):
     def screen_space_error(self) -> Global___ScreenSpaceError: ...
     @_builtins.property
     def radius(self) -> Global___Radius: ...
+    @_builtins.property
+    def region(self) -> Global___Rectangle:
+        """tiles that touch it are refined to max_level, which must be given; no view is needed"""
+
     def __init__(
         self,
         *,
         screen_space_error: Global___ScreenSpaceError | None = ...,
         radius: Global___Radius | None = ...,
+        region: Global___Rectangle | None = ...,
         min_level: _builtins.int = ...,
         max_level: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_level", b"_max_level", "by", b"by", "max_level", b"max_level", "radius", b"radius", "screen_space_error", b"screen_space_error"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_level", b"_max_level", "by", b"by", "max_level", b"max_level", "radius", b"radius", "region", b"region", "screen_space_error", b"screen_space_error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_level", b"_max_level", "by", b"by", "max_level", b"max_level", "min_level", b"min_level", "radius", b"radius", "screen_space_error", b"screen_space_error"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_level", b"_max_level", "by", b"by", "max_level", b"max_level", "min_level", b"min_level", "radius", b"radius", "region", b"region", "screen_space_error", b"screen_space_error"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_level: _TypeAlias = _typing.Literal["max_level"]  # noqa: Y015
     _WhichOneofArgType__max_level: _TypeAlias = _typing.Literal["_max_level", b"_max_level"]  # noqa: Y015
-    _WhichOneofReturnType_by: _TypeAlias = _typing.Literal["screen_space_error", "radius"]  # noqa: Y015
+    _WhichOneofReturnType_by: _TypeAlias = _typing.Literal["screen_space_error", "radius", "region"]  # noqa: Y015
     _WhichOneofArgType_by: _TypeAlias = _typing.Literal["by", b"by"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_level) -> _WhichOneofReturnType__max_level | None: ...
