@@ -10,7 +10,8 @@ import typer
 from terraloom.errors import TerraloomError
 
 COMMANDS = (
-    "serve", "top", "fly", "tile", "heights", "render", "view", "export", "world", "spawn", "token", "info", "doctor", "engines", "demo",
+    "serve", "top", "fly", "tile", "heights", "render", "view", "export", "world", "spawn", "token",
+    "info", "doctor", "bench", "engines", "demo",
 )  # fmt: skip
 """Modules of this package, in the order of the help page. Each has a function `command` whose docstring is its help, or a `group` of
 several; what is slow to import is imported inside them."""

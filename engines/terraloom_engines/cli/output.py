@@ -35,14 +35,15 @@ def writing(file: Path) -> Iterator[Path]:
 
 def print_json(value: object) -> None:
     """One JSON document on standard output; numbers that were not measured (NaN) are null, paths are text."""
-    print(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+    print(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """What JSON can hold of a value."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
-        return {str(name): _plain(part) for name, part in value.items()}
+        return {str(name): plain(part) for name, part in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(part) for part in value]
+        return [plain(part) for part in value]
     return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)

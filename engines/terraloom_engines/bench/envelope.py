@@ -1,0 +1,56 @@
+"""How fast one may fly: what the selection asks for along a path, against what the machine makes.
+
+The path is straight, over flat land, with the default camera's picture. New tiles per metre are counted by the selection that sessions use.
+They do not depend on speed, so the machine keeps up until speed times tiles per metre is what it makes a second.
+"""
+
+from dataclasses import dataclass
+
+from terraloom.errors import ResourceExhaustedError
+from terraloom_engines.selection import Criteria, ScreenSpaceError, select
+from terraloom_engines.tiling import TileId, row_ground_sample_distance
+from terraloom_engines.viewpoint import ViewState, extrapolate
+
+HEIGHTS = (100.0, 500.0, 2000.0, 10000.0)
+"""Metres above ground."""
+TARGETS = (8.0, 16.0, 32.0)
+"""Pixels of screen-space error; 16 is the default of sessions."""
+FORWARD = (0.976, 0.0, -0.218)
+"""East, and 12.6 degrees down."""
+LENGTH, STRIDE = 20.0, 0.5
+"""Of the path and between its views, in heights above ground."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a view asks for: new tiles a metre, the finest pixel in metres, tiles at once; NaN and 0 where it is more than a session may."""
+
+    height: float
+    target_pixels: float
+    tiles_per_metre: float
+    metres_per_pixel: float
+    tiles: int
+
+
+def demand(height: float, target_pixels: float, base_level: int, place: tuple[float, float]) -> Demand:
+    """Along a path to the east of a place; tiles of the base cost nothing and are not counted."""
+    view = ViewState(*place, height, (height, 0.0, 0.0), FORWARD)  # a height a second: only the places matter
+    criteria, seen = Criteria(ScreenSpaceError(target_pixels), lookahead=()), set[TileId]()
+    count, metres, moment, before = 0, float("nan"), 0.0, 0
+    try:
+        while moment <= LENGTH:
+            chosen = select(extrapolate(view, moment), criteria, lambda _: (0.0, 0.0))
+            seen |= {entry.tile for entry in chosen.tiles if entry.tile.z > base_level}
+            if not moment:
+                before, count = len(seen), len(chosen.tiles)
+                finest = max(chosen.leaves, key=lambda tile: tile.z)
+                metres = row_ground_sample_distance(finest.z, finest.y * 256)
+            moment += STRIDE
+    except ResourceExhaustedError:
+        return Demand(height, target_pixels, float("nan"), float("nan"), 0)
+    return Demand(height, target_pixels, (len(seen) - before) / (LENGTH * height), metres, count)
+
+
+def demands(base_level: int, place: tuple[float, float], heights: tuple[float, ...] = HEIGHTS) -> list[Demand]:
+    """Of all heights and targets."""
+    return [demand(height, target, base_level, place) for height in heights for target in TARGETS]
