@@ -72,7 +72,7 @@ def test_a_region_comes_without_a_view(client: Client) -> None:
         tiles = stream.settle(PATIENCE)
         answer = client.barrier(region)
         assert {tile.id.z for tile in tiles} == {6}
-        assert len(tiles) >= answer.tiles == 4
+        assert len(tiles) >= answer.tiles > 0
         assert stream.visible == {tile.id for tile in tiles}
 
 
