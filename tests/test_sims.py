@@ -84,7 +84,7 @@ def test_a_ball_comes_to_rest_on_the_sampled_ground(simulator: Callable[[Anchor,
 def test_a_ball_from_100_metres_does_not_fall_through(simulator: Callable[[Anchor, int], Simulation], ground: Ground) -> None:
     track = roll(on_tiles(simulator, ground), ground.start(3.0, (0.0, 0.0, 0.0), drop=100.0), 7.0, RESTING)
     gaps = [ground.surface.gap(motion_at(track, i).position) for i in range(0, len(track), 3)]
-    assert min(gaps) > -RADIUS and abs(gaps[-1]) < 0.01, "its middle stays above the ground; MuJoCo's contacts give way at 44 m/s"
+    assert min(gaps) > -RADIUS and abs(gaps[-1]) < 0.05, "its middle stays above the ground; MuJoCo's contacts give way at 44 m/s"
 
 
 @pytest.mark.parametrize(("y", "velocity"), LINES)
@@ -165,7 +165,7 @@ def test_a_ball_rolls_over_a_border_of_a_plane(server: str, simulator: Callable[
     track = roll(simulation, Motion((-6.0, 5.0, surface.height(-6.0, 5.0) + RADIUS), (4.0, 0.0, 0.0)), 3.0)
     assert track[-1, 0] > 2.0
     assert abs(surface.gap(motion_at(track, -1).position)) < 0.2, "but for the twist of cells of 256 m, which are two triangles to MuJoCo"
-    assert kink(track, 0.0) < 0.1
+    assert kink(track, 0.0) < 0.2, "Bullet's triangles turn a ball so much inside a tile too"
 
 
 def test_what_is_no_anchor_is_told() -> None:

@@ -8,7 +8,7 @@ import typer
 from terraloom_engines.cli.output import RuntimeOption
 
 if TYPE_CHECKING:
-    from terraloom_engines.server import Server, ServerOptions, TlsFiles
+    from terraloom_engines.server import ServerOptions, TlsFiles
 
 
 def command(
@@ -75,15 +75,6 @@ def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> 
     raise InvalidArgumentError("TLS needs --tls-cert and --tls-key; --client-ca goes with them", field="tls")
 
 
-def _tell_runtime(server: "Server") -> None:
-    """What generates, and in one line each why nothing better does."""
-    import sys
-
-    print(f"runtime: {server.world.runtime_identity}", file=sys.stderr)
-    for refusal in server.worlds.refused:
-        print(f"  not {refusal.runtime}: {refusal.reason}", file=sys.stderr)
-
-
 async def _serve(options: "ServerOptions", http_port: int | None) -> None:
     from contextlib import AsyncExitStack
 
@@ -91,7 +82,6 @@ async def _serve(options: "ServerOptions", http_port: int | None) -> None:
 
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(Server(options))
-        _tell_runtime(server)
         print(f"listening on {options.netloc}:{server.port}", flush=True)
         if http_port is not None:
             from terraloom_engines.http import HttpServer

@@ -139,6 +139,8 @@ class Server:
             "tokens": len(self.callers.all) if self.callers.are_known else "none",
         }
         _log.info("serving", extra={"host": self.options.host} | told)
+        for refusal in self.worlds.refused:
+            _log.info("runtime not used", extra={"runtime": refusal.runtime, "reason": refusal.reason})
         if self.callers.are_known and cover == "none" and not is_of_this_machine(self.options.host):
             _log.warning("tokens travel in clear: whoever listens on the way has them")
         self._watch = asyncio.create_task(self._follow_tokens())
