@@ -82,8 +82,11 @@ class Stream:
         await self.call.write(pb.ClientMessage(**message))
 
     async def _read(self) -> None:
-        async for event in self.call:
-            await self._note(event)
+        try:
+            async for event in self.call:
+                await self._note(event)
+                self._news.set()
+        finally:
             self._news.set()
 
     async def _note(self, event: pb.ServerEvent) -> None:
