@@ -220,12 +220,12 @@ async def test_a_tile_that_fails_is_told_once_and_tried_again_until_it_succeeds(
     monkeypatch.setattr(retries, "FIRST_SECONDS", 0.05)
     broken, generate, failures = tile_from_lonlat(LEVEL, *PLACE), own.world.field, 0
 
-    def failing(tile: TileId, cancelled: Callable[[], bool] = lambda: False) -> Field:
+    def failing(tile: TileId, *asked: Callable[..., bool]) -> Field:
         nonlocal failures
         if tile == broken and failures < 3:
             failures += 1
             raise InternalError("no luck")
-        return generate(tile, cancelled)
+        return generate(tile, *asked)
 
     monkeypatch.setattr(own.world, "field", failing)
     errors: list[pb.ErrorDetail] = []
