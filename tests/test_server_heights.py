@@ -78,7 +78,7 @@ def test_no_places_have_no_heights_and_the_most_places_are_told(client: Client) 
     assert client.sample_heights([], level=3).shape == (0,)
     most = client.describe().max_sample_points
     assert client.sample_heights(np.full((most, 2), 45.0), level=3).shape == (most,)
-    with pytest.raises(InvalidArgumentError, match=f"its points\\) = {most + 1} is out of range: allowed are 0 to {most}$"):
+    with pytest.raises(InvalidArgumentError, match=f"has a length of {most + 1}, which is out of range: allowed are 0 to {most}$"):
         client.sample_heights(np.full((most + 1, 2), 45.0), level=3)
 
 
