@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from terraloom_engines.conservation import interleave, split_children
-from terraloom_engines.lifting import EXCESS_PERCENT, REPOSE, shore, spread_of, threshold_hillslopes, tilt_floor
+from terraloom_engines.lifting import (
+    EXCESS_PERCENT,
+    RELIEF_RANGE,
+    REPOSE,
+    SPREAD_TABLE,
+    shore,
+    spread_of,
+    stored_spread,
+    threshold_hillslopes,
+    tilt_floor,
+)
 
 
 @pytest.mark.parametrize("step", [2, 64, 640, 9000])
@@ -18,6 +28,12 @@ def test_a_plane_has_at_least_the_spread_that_its_slope_puts_into_a_pixel(step: 
 
 def test_flat_ground_has_no_floor_to_speak_of() -> None:
     assert spread_of(tilt_floor(np.full((4, 8, 8), 12345, np.int32))).max() <= 1 / 64
+
+
+def test_the_stored_spread_is_what_the_table_says_to_the_last_bit() -> None:
+    smaller, larger = np.nextafter(SPREAD_TABLE, np.float32(0)), np.nextafter(SPREAD_TABLE, np.float32(np.inf))
+    spreads = np.concatenate([SPREAD_TABLE, smaller, larger, np.array([0, 1e-30, 1e9], np.float32)])
+    np.testing.assert_array_equal(stored_spread(spreads), np.searchsorted(SPREAD_TABLE, spreads) + RELIEF_RANGE[0])
 
 
 def test_relief_beyond_threshold_hillslopes_is_compressed_and_less_is_left_alone() -> None:

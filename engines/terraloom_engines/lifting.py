@@ -38,6 +38,19 @@ def spread_of(stored: Steps) -> NDArray[np.float32]:
     return SPREAD_TABLE[np.clip(stored, *RELIEF_RANGE) - RELIEF_RANGE[0]]
 
 
+def stored_spread(spread: NDArray[np.float32]) -> Steps:
+    """The least stored value whose spread is not below that given (metres or 8-bit steps, >= 0); one above the range if there is none.
+
+    A logarithm says where to look and the table decides, so that no platform's logarithm takes part in the result.
+    """
+    octaves = np.log2(np.maximum(spread, np.float32(2.0**-20))) * np.float32(1 / LOG_UNIT)
+    near = np.clip(np.ceil(octaves), RELIEF_RANGE[0], RELIEF_RANGE[1]).astype(np.int32) - RELIEF_RANGE[0]
+    near -= SPREAD_TABLE[np.maximum(near - 1, 0)] >= spread
+    near = np.maximum(near, 0)
+    near += SPREAD_TABLE[near] < spread
+    return near + RELIEF_RANGE[0]
+
+
 @dataclass(frozen=True)
 class Waters:
     """What a window's parents know of water: land fraction and the water's surface, stored rasters (side, side).
@@ -84,7 +97,7 @@ def slope_spread(raster: Steps, unit: float, pixels: int) -> Steps:
     east = (raster[1:-1, 2:] - raster[1:-1, :-2]).astype(np.float32)
     south = (raster[2:, 1:-1] - raster[:-2, 1:-1]).astype(np.float32)
     spread = np.sqrt((east * east + south * south) * np.float32(unit**2 / (12 * pixels**2)))
-    return np.searchsorted(SPREAD_TABLE, spread).astype(np.int32) + RELIEF_RANGE[0]
+    return stored_spread(spread)
 
 
 def tilt_floor(children: Steps) -> Steps:
