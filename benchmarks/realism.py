@@ -35,6 +35,8 @@ REGIONS = {
 """Held-out land: no network is trained on it."""
 TIMES = (16, 64)
 Raster = NDArray[np.float64]
+Maker = Callable[[Level, int], Raster]
+"""A coarse level and how many times finer it is to be, to heights in metres."""
 
 
 def window_at(gsd: float, side: int) -> Window:
@@ -98,9 +100,7 @@ def hillshade(height: Raster, gsd: float) -> NDArray[np.uint8]:
     return np.clip(light * 200 + 20, 0, 255).astype(np.uint8)
 
 
-def region_figures(
-    real: Level, makers: dict[str, Callable[[Level, int], Raster]], times: int
-) -> tuple[dict[str, Any], list[NDArray[np.uint8]]]:
+def region_figures(real: Level, makers: dict[str, Maker], times: int) -> tuple[dict[str, Any], list[NDArray[np.uint8]]]:
     """Distances and lattice of every maker on one region, and the hillshades: real first."""
     rows, columns = (n // times * times for n in real.mean.shape[1:])
     cut = Level(real.mean[:, :rows, :columns], real.spread[:rows, :columns], real.valid[:rows, :columns], real.gsd)
@@ -117,16 +117,23 @@ def region_figures(
     return figures, shades
 
 
-def measure(data: Path, networks: list[Path], picture: Path | None) -> dict[str, Any]:
-    """All regions and coarsenings; keys are region, times, maker, statistic."""
+def maker(stage: LiftingStage) -> Maker:
+    """What a geometry stage makes of a coarse level."""
+    return lambda coarse, times: refined(stage, coarse, times, stage.spec.halo)
+
+
+def makers_of(networks: list[Path]) -> dict[str, Maker]:
+    """The plain answer and the named networks, or the shipped one."""
     bundle = Bundle.open(embedded_bundles()["earth"])
     spec = StageSpec.from_manifest(bundle.manifest["stages"]["geometry"])
     graphs = {path.stem: path.read_bytes() for path in networks} or {"shipped": bundle.model("geometry")}
     rng = np.random.default_rng(4)
-    makers: dict[str, Callable[[Level, int], Raster]] = {"bicubic + fractal": lambda coarse, times: fractal(coarse, times, rng)}
-    for name, graph in graphs.items():
-        stage = LiftingStage(OnnxCpuRuntime(1).load(graph), spec, 0)
-        makers[name] = lambda coarse, times, stage=stage: refined(stage, coarse, times, spec.halo)  # type: ignore[misc]
+    makers: dict[str, Maker] = {"bicubic + fractal": lambda coarse, times: fractal(coarse, times, rng)}
+    return makers | {name: maker(LiftingStage(OnnxCpuRuntime(1).load(graph), spec, 0)) for name, graph in graphs.items()}
+
+
+def measure(data: Path, makers: dict[str, Maker], picture: Path | None) -> dict[str, Any]:
+    """All regions and coarsenings; keys are region, times, maker, statistic."""
     out: dict[str, Any] = {}
     for region, (pack_name, key) in REGIONS.items():
         pack = load_pack(data, pack_name)
@@ -170,7 +177,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.pictures:
         given.pictures.mkdir(parents=True, exist_ok=True)
-    figures = measure(given.data, given.geometry, given.pictures)
+    figures = measure(given.data, makers_of(given.geometry), given.pictures)
     report = {"machine": machine.describe(), "summary in units of the floor": summary(figures), "regions": figures}
     print(json.dumps(report["summary in units of the floor"], indent=1))
     if given.out:

@@ -129,10 +129,7 @@ class Trainer:
 
     def step(self, batch: dict[str, Tensor]) -> float:
         """One optimiser step; returns the loss."""
-        progress = min(1.0, self.seconds / 60 / self.config.minutes)
-        warm = min(1.0, (self.steps + 1) / 100)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.config.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+        self.pace()
         with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.bfloat16):
             if self.steps % 2:
                 chain = chaining.chain_draws(self.model, batch, *CARRIED[self.config.network])
@@ -141,6 +138,17 @@ class Trainer:
             else:
                 loss = score(self.model, batch, self.config.one_step_share, self.details)
                 loss = loss + self._wandering(batch, loss)
+        return self.descend(loss)
+
+    def pace(self) -> None:
+        """Set the learning rate that the clock of the run asks for."""
+        progress = min(1.0, self.seconds / 60 / self.config.minutes)
+        warm = min(1.0, (self.steps + 1) / 100)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+    def descend(self, loss: Tensor) -> float:
+        """One step down the gradient of `loss`, and the moving average after it; returns the loss."""
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
