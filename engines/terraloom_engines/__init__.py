@@ -14,6 +14,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     stages        one window through one network: what goes in, what comes out
     upsampling    smooth children of a raster, whose averages are kept
     upsampled     a tile as far as an ancestor tells, without the networks
+    guidance      colour that follows relief where it does so already
     lifting       elevation and its relief from imagery (dimensional lifting)
     imagery       finer imagery and its texture (scale-space transition)
     cascade       the recursion: a tile's field from its parent's

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from terraloom_engines import guidance
 from terraloom_engines.conservation import block_details, bound_scale, conserve, deviations
 from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.lifting import RELIEF_RANGE, Geometry, child_relief, slope_spread, spread_of
@@ -80,10 +81,10 @@ class ImageryStage:
         around = colour[:, near, near].astype(np.float32)
         smooth = np.stack([smooth_details(band) for band in around])
         drawn = sample[:9].reshape(3, 3, *spread.shape) * spread + np.stack([kinks(band) for band in around]) * np.float32(self.spec.kinks)
-        departure = drawn - smooth
+        departure, followed = self._guided(drawn - smooth, spread, colour, parent[0], children.elevation)
         light = (departure[0] + departure[1] + departure[2]) * np.float32(1 / 3)
         shares = brightness_shares(bands)
-        steps = [deviations(smooth[b] + light * shares[b] + (departure[b] - light) * np.float32(CHROMA)) for b in range(3)]
+        steps = [deviations(smooth[b] + followed[b] + light * shares[b] + (departure[b] - light) * np.float32(CHROMA)) for b in range(3)]
         away, scale = spread * np.float32(HEADROOM / self.spec.detail_scale), np.ones(spread.shape, np.float32)
         for step, band in zip(steps, bands, strict=True):
             scale = np.minimum(scale, bound_scale(step, room(band, away), room(WHITE - band, away)))
@@ -92,3 +93,13 @@ class ImageryStage:
         ring = slice(halo - 1, side - halo + 1)
         floor = slope_spread((colour[0] + colour[1] + colour[2])[ring, ring] // 3, COLOUR_UNIT, 4)
         return Colours(finished, np.clip(np.maximum(textures, floor), *RELIEF_RANGE))
+
+    def _guided(
+        self, departure: NDArray[np.float32], spread: NDArray[np.float32], colour: Steps, height: Steps, below: Steps
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What is left of the drawn departure (3, 3, ...) where colour follows relief, and what follows it; energy is kept."""
+        halo = self.spec.halo
+        far = slice(halo - guidance.REACH, height.shape[-1] - halo + guidance.REACH)
+        shares = guidance.shares(guidance.correlations(colour[:, far, far], height[far, far]), self.spec.guidance)[:, None]
+        followed = shares * guidance.relief_details(height, below, halo) * spread
+        return departure * np.sqrt(np.float32(1) - shares * shares), followed
