@@ -49,21 +49,31 @@ def box_sums(values: NDArray[np.int64], radius: int) -> NDArray[np.int64]:
     return both
 
 
-def correlations(colour: Steps, elevation: Steps) -> Real:
-    """How each band (3, H, W) goes with height (H, W) round every pixel, -1..1, averaged: (3, H - 2 REACH, W - 2 REACH)."""
+def correlations(colour: Steps, elevation: Steps) -> tuple[Real, Real]:
+    """How light goes with height round every pixel, -1..1, (H', W'), and each band's part in it, 1 on average, (3, H', W').
+
+    `colour` is (3, H, W), `elevation` (H, W); H' = H - 2 REACH, W' = W - 2 REACH. A band that goes the other way has no part: what hue
+    there is in so few pixels is mostly chance.
+    """
     count = (2 * RADIUS + 1) ** 2
     height, bands = elevation.astype(np.int64), colour.astype(np.int64)
-    sums = box_sums(np.concatenate([(height, height * height), bands, bands * bands, bands * height]), RADIUS)
-    mean, squares, means, band_squares, products = sums[0], sums[1], sums[2:5], sums[5:8], sums[8:11]
-    height_variance = (count * squares - mean * mean).astype(np.float64) + (count * HEIGHT_NOISE) ** 2
-    band_variance = (count * band_squares - means * means).astype(np.float64) + (count * COLOUR_NOISE) ** 2
-    together = (count * products - means * mean).astype(np.float64) / np.sqrt(height_variance * band_variance)
-    averaged = box_sums(np.rint(together * _UNIT).astype(np.int64), RADIUS)
-    return (averaged.astype(np.float64) / (count * _UNIT)).astype(np.float32)
+    light = bands.sum(axis=0)
+    sums = box_sums(np.concatenate([(height, height * height, light * light), bands, bands * height]), RADIUS)
+    mean, means = sums[0], sums[3:6]
+    together = (count * sums[6:] - means * mean).astype(np.float64)
+    height_variance = (count * sums[1] - mean * mean).astype(np.float64) + (count * HEIGHT_NOISE) ** 2
+    light_variance = (count * sums[2] - means.sum(axis=0) ** 2).astype(np.float64) + (count * 3 * COLOUR_NOISE) ** 2
+    whole = together[0] + together[1] + together[2]
+    found = np.empty((4, *whole.shape))
+    found[0] = whole / np.sqrt(height_variance * light_variance)
+    found[1:] = np.clip(together * np.sign(whole), 0, None)
+    found[1:] *= 3 / np.maximum(found[1] + found[2] + found[3], 1)
+    averaged = box_sums(np.rint(found * _UNIT).astype(np.int64), RADIUS).astype(np.float32) * np.float32(1 / (count * _UNIT))
+    return averaged[0], averaged[1:]
 
 
 def shares(correlation: Real, largest: float) -> Real:
-    """What share of its texture a colour takes from relief, with the sign of how it goes with height; at most `largest`."""
+    """What share of its texture colour takes from relief, with the sign of how it goes with height; at most `largest`."""
     beyond = np.maximum(np.abs(correlation) - np.float32(LEAST_CORRELATION), 0) * np.float32(GAIN)
     return np.sign(correlation) * np.minimum(beyond, np.float32(largest))
 

@@ -100,6 +100,11 @@ class ImageryStage:
         """What is left of the drawn departure (3, 3, ...) where colour follows relief, and what follows it; energy is kept."""
         halo = self.spec.halo
         far = slice(halo - guidance.REACH, height.shape[-1] - halo + guidance.REACH)
-        shares = guidance.shares(guidance.correlations(colour[:, far, far], height[far, far]), self.spec.guidance)[:, None]
-        followed = shares * guidance.relief_details(height, below, halo) * spread
+        light, parts = guidance.correlations(colour[:, far, far], height[far, far])
+        shares = guidance.shares(light, self.spec.guidance)
+        followed = (
+            (shares * spread)
+            * guidance.relief_details(height, below, halo)
+            * (np.float32(1 - CHROMA) + np.float32(CHROMA) * parts[:, None])
+        )
         return departure * np.sqrt(np.float32(1) - shares * shares), followed

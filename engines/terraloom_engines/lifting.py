@@ -23,6 +23,8 @@ REPOSE = 0.22
 """Spread inside a pixel over its size from which on relief counts as excess: a slope of 37 degrees."""
 COAST_SPREADS = 0.5
 """Land that the mask puts beside the sea has a mean of at least this many of its spreads: lower, it would have to be flat."""
+TALLEST = 2.5
+"""Land beside water that a mask knows departs from its parent by at most so many of the parent's spreads; else the mask is not heeded."""
 EXCESS_PERCENT = 35
 """What is kept of the excess, in per cent of its octaves."""
 SELF_SIMILAR_LEVEL = 10
@@ -162,7 +164,8 @@ class LiftingStage:
             least = np.maximum(spread_of(drawn) * np.float32(COAST_SPREADS / ELEVATION_UNIT), 1).astype(np.int32)
             kept = keep_sides(children, lands > LAND_FULL // 2, parent, least)
             # A narrow fjord through high land: what its water would give to the dry children would make towers of them.
-            beyond = mixed & (np.abs(kept - parent) > reach).any(axis=0)
+            tallest = np.minimum(reach, spread * np.float32(TALLEST / ELEVATION_UNIT))
+            beyond = mixed & (np.abs(kept - parent) > tallest).any(axis=0)
             children = np.where(mixed & ~beyond, kept, children)
         reliefs = np.clip(np.maximum(drawn, tilt_floor(children)), *RELIEF_RANGE)
         shores = shore(children - surface, reliefs, coast)
