@@ -160,6 +160,21 @@ def test_the_viewer_restores_deep_links_and_flies_over_unbroken_ground(server: S
         assert upper[..., 2].mean() > upper[..., 0].mean() + 30, "under a blue sky"
 
 
+def test_nothing_flickers_or_pops_while_the_camera_creeps_and_a_view_comes_back_as_it_was(
+    server: ServerAddress, browser: Browser, tmp_path: Path
+) -> None:
+    steps = 8
+    link = "?quality=low#46.2,7.9,90000,20,-18,earth,0,11"
+    case = browser.run("creep", server.http, tmp_path, link=link, steps=steps, stride=0.0008, size=SIZE)
+    pictures = [case.picture(f"step{step}").astype(int) for step in range(steps + 1)]
+    np.testing.assert_array_equal(pictures[-1], pictures[0])
+    for before, after in zip(pictures[:-2], pictures[1:-1], strict=True):
+        change = np.abs(after - before).max(axis=2)
+        assert 0 < change.mean() < 4, "90 m farther at a height of 90 km: hardly another picture"
+        assert (change > 48).mean() < 0.01, "no tile pops from one state into another"
+    assert case.found["failed"] == 0 and case.complaints == []
+
+
 def test_the_viewer_waits_for_a_server_that_went_away_and_goes_on(browser: Browser, tmp_path: Path) -> None:
     port = free_port()
     running: list[Any] = []

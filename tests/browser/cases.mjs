@@ -46,6 +46,22 @@ export async function flight({ page, server, shoot, link, seconds }) {
   return { hash, from, to, restored, ...flown, frames: flown.frames - before };
 }
 
+/** Creeps forward, one settled picture a step, and goes back to where it began: what changed on the way, and whether the first view is the same again. */
+export async function creep({ page, server, shoot, link, steps, stride }) {
+  await page.goto(`${server}/${link}`);
+  await settled(page);
+  await bare(page);
+  const start = await page.evaluate(() => window.terraloom.view());
+  for (let step = 0; step <= steps; step++) {
+    const lat = start.lat + (step % steps) * stride; // the last is the first again
+    await page.evaluate((to) => window.terraloom.fly({ lat: to }), lat);
+    await page.waitForTimeout(300);
+    await settled(page);
+    await shoot(`step${step}`);
+  }
+  return figures(page);
+}
+
 /** The server goes away and comes back while the viewer is open. */
 export async function restart({ page, server, please, shoot, link, away }) {
   await page.goto(`${server}/${link}`);

@@ -38,6 +38,8 @@ interface Selection {
 }
 
 const SUBTREE = /\.subtree(\?|$)/;
+/** The level that bases end at. Nothing above it has to be generated, so it is refined at half the error: sharper from space, at no cost. */
+const REAL_LEVEL = 4;
 const CACHE_BYTES = 500e6;
 /** As many as browsers open to a server: what waits, waits here, where the order may still change. */
 const CONNECTIONS = 6;
@@ -64,6 +66,7 @@ export class Terrain {
     this.tiles.registerPlugin({
       name: "TERRALOOM",
       preprocessNode: (tile: Tile) => {
+        if (levelOf(tile) < REAL_LEVEL) tile.geometricError *= 2;
         // The plugin above knows subtrees only by URLs without a query.
         if (SUBTREE.test(tile.content?.uri ?? "")) Object.assign(tile.internal, { hasUnrenderableContent: true, hasRenderableContent: false });
       },
@@ -179,6 +182,12 @@ function coarseFirst(a: Tile, b: Tile): number {
   const [levelA, levelB] = [a, b].map((tile) => Math.round(Math.log2(tile.geometricError)));
   if (levelA !== levelB) return levelA > levelB ? 1 : -1;
   return Math.sign(a.traversal.error - b.traversal.error) || 0;
+}
+
+/** The level of a planet's tile; NaN for what is none. */
+function levelOf(tile: Tile): number {
+  const uri = tile.content?.uri ?? "";
+  return /\blocal\//.test(uri) ? NaN : Number(/(\d+)\/\d+\/\d+\.glb/.exec(uri)?.[1]);
 }
 
 /** Angle at Earth's centre from a height to its horizon, with some margin for the ellipsoid. */
