@@ -21,8 +21,13 @@ DISTRIBUTION_OF_MODULE |= {"grpc_reflection": "grpcio-reflection", "grpc_status"
 DISTRIBUTION_OF_MODULE |= {"prometheus_client": "prometheus-client", "cuda": "cuda-bindings"}
 DISTRIBUTION_OF_MODULE |= {"opentelemetry": "opentelemetry-sdk"}
 NEED_RASTERIO = ("terraloom_engines.export.geotiff", "terraloom_engines.rasters.")
-NEED_TORCH = ("terraloom_engines.training", "terraloom_engines.runtimes.torch_", "terraloom_engines.bench.torch_")
-"""Nothing that serves imports them but the runtime `torch`, when it is asked for."""
+NEED_TORCH = (
+    "terraloom_engines.training",
+    "terraloom_engines.device",
+    "terraloom_engines.runtimes.torch_",
+    "terraloom_engines.bench.torch_",
+)
+"""Nothing that serves imports them but for the runtime `torch`, when it is asked for."""
 NEED_ONNX = ("terraloom_engines.runtimes.lowering", "terraloom_engines.runtimes.tensorrt_")
 
 

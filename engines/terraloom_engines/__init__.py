@@ -18,6 +18,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     lifting       elevation and its relief from imagery (dimensional lifting)
     imagery       finer imagery and its texture (scale-space transition)
     cascade       the recursion: a tile's field from its parent's
+    device        the same step by torch, on a GPU from end to end
     self_test     the proof on the spot that a runtime treats every pixel alike
     networks      the graphs of a bundle, loaded and proven once for all worlds
     verification  how far a runtime is from the reference on real inputs

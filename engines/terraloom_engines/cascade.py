@@ -9,7 +9,7 @@ Most of a tile's window is halo. So siblings that are wanted together are made t
 four for 2.5 times the pixels of one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -24,6 +24,8 @@ from terraloom_engines.lifting import LiftingStage, Waters
 from terraloom_engines.spans import span
 from terraloom_engines.stages import StageSpec, Window
 from terraloom_engines.tiling import TILE_SIZE, TileId
+
+Steps = NDArray[np.int32]
 
 
 class FieldCache(Protocol):
@@ -48,15 +50,77 @@ def nobody(_: TileId) -> bool:
     return False
 
 
+class Step(Protocol):
+    """One refine step, in windows of the one size that it is loaded for: a child, or all four."""
+
+    @property
+    def loss(self) -> int:
+        """Parent pixels lost on each side."""
+        ...
+
+    def fields(self, parent: Field, children: Sequence[TileId], mask: Steps | None) -> list[Field]:
+        """The fields of the children, with a halo twice the loss; the parent's has as many pixels.
+
+        `mask` is the land fraction (4, side, side) of what lies below their window, where the base knows it.
+        """
+        ...
+
+
+def step_window(parent: Field, children: Sequence[TileId], loss: int) -> Window:
+    """The window of the parent's field, so many of its pixels lost, that one child needs, or all four."""
+    child, across = children[0], 2 if len(children) > 1 else 1
+    column, row = child.x * TILE_SIZE // 2 - parent.halo, child.y * TILE_SIZE // 2 - parent.halo
+    return Window(parent.tile.z, column, row, across * TILE_SIZE // 2 + 4 * loss, parent.tile.kind)
+
+
+def place_in_field(field: Field, window: Window) -> tuple[slice, slice]:
+    """Rows and columns of a field's rasters that a window of its pixels takes."""
+    top = window.row - field.tile.y * TILE_SIZE + field.halo
+    left = window.column - field.tile.x * TILE_SIZE + field.halo
+    return slice(top, top + window.side), slice(left, left + window.side)
+
+
 class Stages(NamedTuple):
     """The two stages of a step, loaded for windows of one size."""
 
     lifting: LiftingStage
     imagery: ImageryStage
 
+    @property
+    def loss(self) -> int:
+        """Parent pixels lost on each side to the two networks."""
+        return self.lifting.spec.halo + self.imagery.spec.halo
 
-def alone() -> Stages | None:
-    """There are no stages for siblings: every tile is made alone."""
+    def fields(self, parent: Field, children: Sequence[TileId], mask: Steps | None) -> list[Field]:
+        """As every step does."""
+        rasters, halo, fields = self._rasters(parent, step_window(parent, children, self.loss), mask), 2 * self.loss, []
+        side = TILE_SIZE + 2 * halo
+        for tile in children:
+            left, top = (tile.x - children[0].x) * TILE_SIZE, (tile.y - children[0].y) * TILE_SIZE
+            fields.append(Field(tile, halo, np.ascontiguousarray(rasters[:, top : top + side, left : left + side])))
+        return fields
+
+    def _rasters(self, parent: Field, window: Window, mask: Steps | None) -> Steps:
+        """Geometry first, then imagery that knows it, below a window, with the halo."""
+        lifting, colouring = self
+        rows, columns = place_in_field(parent, window)
+        elevation, relief, land, *bands, texture, water = np.ascontiguousarray(parent.data[:, rows, columns])
+        geometry = lifting.refine(window, elevation, relief, Waters(land, water, mask), None)
+        outer = slice(lifting.spec.halo, window.side - lifting.spec.halo)
+        colours = colouring.refine(
+            window.inner(lifting.spec.halo), np.stack(bands)[:, outer, outer], texture[outer, outer], land[outer, outer],
+            (elevation[outer, outer], relief[outer, outer]), geometry,
+        )  # fmt: skip
+        cut = colouring.spec.halo
+        inner = slice(cut, geometry.elevation.shape[-1] - cut)
+        rasters = [getattr(geometry, name)[:, inner, inner] for name in ("elevation", "relief", "land")]
+        rasters += [colours.colour[:, band] for band in range(3)] + [colours.texture]
+        rasters += [np.broadcast_to(water[self.loss : -self.loss, self.loss : -self.loss], colours.texture.shape)]
+        return np.stack([interleave(raster) for raster in rasters])
+
+
+def alone() -> Step | None:
+    """There is no step for siblings: every tile is made alone."""
     return None
 
 
@@ -73,11 +137,10 @@ def window_sides(lifting: StageSpec, imagery: StageSpec, across: int = 1) -> dic
 class Cascade:
     """Fields of any tile at or below the base, one refine step per level."""
 
-    def __init__(self, base: Base, stages: Stages, cache: FieldCache, joined: Callable[[], Stages | None] = alone) -> None:
-        """`joined` gives the stages for four siblings at once; it is asked when they are first wanted."""
-        self._base, self._stages, self._joined, self._cache = base, stages, joined, cache
-        self._loss = stages.lifting.spec.halo + stages.imagery.spec.halo
-        self.halo = 2 * self._loss
+    def __init__(self, base: Base, step: Step, cache: FieldCache, joined: Callable[[], Step | None] = alone) -> None:
+        """`joined` gives the step for four siblings at once; it is asked when they are first wanted."""
+        self._base, self._step, self._joined, self._cache = base, step, joined, cache
+        self.halo = 2 * step.loss
 
     def field(self, tile: TileId, cancelled: Callable[[], bool] = never, wanted: Callable[[TileId], bool] = nobody) -> Field:
         """The field of a tile, with a halo of `self.halo` pixels; those of its siblings that are `wanted` too may be made along with it.
@@ -109,45 +172,18 @@ class Cascade:
             tile = tile.parent
         return known
 
-    def _together(self, child: TileId, wanted: Callable[[TileId], bool]) -> Stages | None:
-        """The stages to make a tile and its siblings with, where enough of them are wanted."""
+    def _together(self, child: TileId, wanted: Callable[[TileId], bool]) -> Step | None:
+        """The step to make a tile and its siblings with, where enough of them are wanted."""
         due = [tile for tile in child.parent.children if tile == child or (wanted(tile) and self._cache.get(tile) is None)]
         return self._joined() if len(due) >= WORTH_JOINING else None
 
-    def _refine(self, parent: Field, child: TileId, joined: Stages | None) -> list[Field]:
-        """One step down, in windows of the one size that there is for a child, or for it and its siblings."""
-        if joined is None:
-            corner = (child.x & 1) * TILE_SIZE // 2, (child.y & 1) * TILE_SIZE // 2
-            return [Field(child, self.halo, self._rasters(parent, self._stages, 1, corner))]
-        rasters, fields, side = self._rasters(parent, joined, 2, (0, 0)), [], TILE_SIZE + 2 * self.halo
-        for tile in parent.tile.children:
-            left, top = (tile.x & 1) * TILE_SIZE, (tile.y & 1) * TILE_SIZE
-            fields.append(Field(tile, self.halo, np.ascontiguousarray(rasters[:, top : top + side, left : left + side])))
-        return fields
+    def _refine(self, parent: Field, child: TileId, joined: Step | None) -> list[Field]:
+        """One step down, for a child, or for it and its siblings."""
+        children = (child,) if joined is None else parent.tile.children
+        step = self._step if joined is None else joined
+        return step.fields(parent, children, self._mask(step_window(parent, children, step.loss)))
 
-    def _rasters(self, parent: Field, stages: Stages, across: int, corner: tuple[int, int]) -> NDArray[np.int32]:
-        """Geometry first, then imagery that knows it, below the window at `corner` (left, top) of the parent's field, with the halo."""
-        lifting, colouring = stages
-        left, top = corner
-        side = window_sides(lifting.spec, colouring.spec, across)["geometry"]
-        column = parent.tile.x * TILE_SIZE - self.halo + left
-        row = parent.tile.y * TILE_SIZE - self.halo + top
-        window = Window(parent.tile.z, column, row, side, parent.tile.kind)
-        elevation, relief, land, *bands, texture, water = np.ascontiguousarray(parent.data[:, top : top + side, left : left + side])
-        geometry = lifting.refine(window, elevation, relief, Waters(land, water, self._mask(window)), None)
-        outer = slice(lifting.spec.halo, side - lifting.spec.halo)
-        colours = colouring.refine(
-            window.inner(lifting.spec.halo), np.stack(bands)[:, outer, outer], texture[outer, outer], land[outer, outer],
-            (elevation[outer, outer], relief[outer, outer]), geometry,
-        )  # fmt: skip
-        cut = colouring.spec.halo
-        inner = slice(cut, geometry.elevation.shape[-1] - cut)
-        rasters = [getattr(geometry, name)[:, inner, inner] for name in ("elevation", "relief", "land")]
-        rasters += [colours.colour[:, band] for band in range(3)] + [colours.texture]
-        rasters += [np.broadcast_to(water[self._loss : -self._loss, self._loss : -self._loss], colours.texture.shape)]
-        return np.stack([interleave(raster) for raster in rasters])
-
-    def _mask(self, window: Window) -> NDArray[np.int32] | None:
+    def _mask(self, window: Window) -> Steps | None:
         """The children's land fraction (4, side, side), where the base has a mask for their level."""
         land = self._base.child_land(window.level + 1, 2 * window.column, 2 * window.row, 2 * window.side)
         if land is None:

@@ -87,8 +87,13 @@ def threshold_hillslopes(relief: Steps, gsd: NDArray[np.float32]) -> Steps:
     0.23 to 0.25 of its size from 139 m down to 17 m. Elevation finer than that is scarce in training: left alone, the relief was seen
     to pile up there. The knee and the compression are chosen by eye.
     """
-    knee = np.array([math.floor(math.log2(REPOSE * float(metres)) / LOG_UNIT) for metres in gsd], np.int32)[:, None]
+    knee = hillslope_knee(gsd)[:, None]
     return np.where(relief > knee, knee + (relief - knee) * EXCESS_PERCENT // 100, relief).astype(np.int32)
+
+
+def hillslope_knee(gsd: NDArray[np.float32]) -> Steps:
+    """Stored relief from which on it counts as excess, (H,), for pixels of `gsd` metres."""
+    return np.array([math.floor(math.log2(REPOSE * float(metres)) / LOG_UNIT) for metres in gsd], np.int32)
 
 
 def slope_spread(raster: Steps, unit: float, pixels: int) -> Steps:

@@ -2,19 +2,25 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from terraloom.errors import InternalError, InvalidArgumentError, TerraloomError
 from terraloom_engines.bundle import Bundle
-from terraloom_engines.cascade import window_sides
+from terraloom_engines.cascade import Stages, Step, window_sides
+from terraloom_engines.imagery import ImageryStage
+from terraloom_engines.lifting import LiftingStage
 from terraloom_engines.runtimes import Graph, Runtime
 from terraloom_engines.runtimes.catalogue import AUTO, RUNTIMES, Choice, open_runtime, parse
 from terraloom_engines.runtimes.onnx_cpu import OnnxCpuRuntime
-from terraloom_engines.self_test import SMALL, TOLERANCE, prove, sizes_agree
+from terraloom_engines.runtimes.torch_runtime import TorchGraph
+from terraloom_engines.self_test import SMALL, TOLERANCE, prove, sizes_agree, steps_agree
 from terraloom_engines.stages import StageSpec
 
+StepMaker = Callable[[int], Step]
+"""The step of a world by the seed of its noise."""
 _log = logging.getLogger(__name__)
 
 
@@ -39,11 +45,13 @@ class Networks:
         self.runtime_identity = runtime.identity
         for network in self.specs:
             self._prove(bundle, network)
-        self._load_joined: Callable[[], dict[str, Graph] | None] | None = partial(self._loaded_joined, bundle, runtime)
-        self._joined: dict[str, Graph] | None = None
+        self._kept: Any = None
+        self.step: StepMaker = self._proven_maker(self.graphs)
+        self._load_joined: Callable[[], StepMaker | None] | None = partial(self._loaded_joined, bundle, runtime)
+        self._joined: StepMaker | None = None
 
-    def joined(self) -> dict[str, Graph] | None:
-        """The graphs for windows of four siblings, loaded and proven when first asked for; None where they would not give the same bits.
+    def joined(self) -> StepMaker | None:
+        """What makes steps for four siblings, loaded and proven when first asked for; None where they would not give the same bits.
 
         Call it with `lock` held.
         """
@@ -51,17 +59,44 @@ class Networks:
             self._joined, self._load_joined = self._load_joined(), None
         return self._joined
 
-    def _loaded_joined(self, bundle: Bundle, runtime: Runtime) -> dict[str, Graph] | None:
+    def stages(self, graphs: Mapping[str, Graph], noise: int) -> Stages:
+        """A step over graphs of these networks, whose samples numpy finishes on the host."""
+        specs = self.specs
+        return Stages(LiftingStage(graphs["geometry"], specs["geometry"], noise), ImageryStage(graphs["imagery"], specs["imagery"], noise))
+
+    def _maker(self, graphs: Mapping[str, Graph]) -> StepMaker:
+        """What makes steps of these graphs: torch's are finished where they are."""
+        there = {name: graph for name, graph in graphs.items() if isinstance(graph, TorchGraph)}
+        if len(there) < len(graphs):
+            return partial(self.stages, graphs)
+        from terraloom_engines.device.program import Program
+        from terraloom_engines.device.steps import DeviceFields, DeviceStep
+
+        program = Program(there, self.specs)
+        self._kept = self._kept or DeviceFields(program.device)
+        return partial(DeviceStep, program, self._kept)
+
+    def _proven_maker(self, graphs: Mapping[str, Graph]) -> StepMaker:
+        """Raises InternalError where a device does not finish the samples of a network as numpy does."""
+        maker, host = self._maker(graphs), self.stages(graphs, 0)
+        if not isinstance(maker(0), Stages) and not steps_agree(maker(0), host):
+            raise InternalError(f"runtime {self.runtime_identity} does not finish fields on its device as numpy does")
+        return maker
+
+    def _loaded_joined(self, bundle: Bundle, runtime: Runtime) -> StepMaker | None:
         sides = window_sides(self.specs["geometry"], self.specs["imagery"], across=2)
         try:
             graphs = {network: runtime.load(bundle.model(network), sides[network]) for network in self.specs}
             for network, graph in graphs.items():
                 if not sizes_agree(self.graphs[network], graph, self.specs[network], network, self.sides[network], sides[network]):
                     raise InternalError(f"larger windows give other results ({network})")
+            maker = self._maker(graphs)
+            if not isinstance(maker(0), Stages) and not steps_agree(self.step(0), maker(0), 2):
+                raise InternalError("a window of four siblings gives other fields on the device")
         except Exception as error:  # whatever a driver throws: tiles are made one by one, as they can be everywhere
             _log.warning("siblings are generated one by one on %s: %s", self.runtime_identity, error)
             return None
-        return graphs
+        return maker
 
     def _prove(self, bundle: Bundle, network: str) -> None:
         reference = OnnxCpuRuntime(1).load(bundle.model(network), SMALL)

@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from terraloom_engines.tiling import TILE_SIZE, WorldKind
 
-_QUANTILE_BITS = 12
+QUANTILES = 1 << 12
+"""Entries of the table."""
+CHANNELS_PER_HASH = 8
+"""A hash has four words, and each serves two channels."""
 _MULTIPLIER, _INCREMENT = np.uint32(1664525), np.uint32(1013904223)
 
 
@@ -39,9 +42,19 @@ def pcg4d(x: NDArray[np.uint32], y: NDArray[np.uint32], z: NDArray[np.uint32], w
 def place_words(seed: int, key: int, columns: NDArray[np.int64], rows: NDArray[np.int64]) -> list[NDArray[np.uint32]]:
     """Four hashes of every pair of a row and a column, each uint32 (rows, columns); all 64 bits of both count."""
     shape = (len(rows), len(columns))
-    x, y = (np.broadcast_to(axis, shape) for axis in (_low_word(columns)[None, :], _low_word(rows)[:, None]))
-    far = _mixed(_high_word(columns), _FAR_COLUMNS)[None, :] + _mixed(_high_word(rows), _FAR_ROWS)[:, None]
-    return pcg4d(x, y, np.full(shape, np.uint32(key)), np.uint32(seed & 0xFFFFFFFF) + far)
+    (x, far_columns), (y, far_rows) = column_words(columns), row_words(seed, rows)
+    x, y = np.broadcast_to(x[None, :], shape), np.broadcast_to(y[:, None], shape)
+    return pcg4d(x, y, np.full(shape, np.uint32(key)), far_columns[None, :] + far_rows[:, None])
+
+
+def column_words(columns: NDArray[np.int64]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """What columns put into the hash: their low words, and what is added to the last word for their high ones."""
+    return _low_word(columns), _mixed(_high_word(columns), _FAR_COLUMNS)
+
+
+def row_words(seed: int, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """The same of rows, and of the seed."""
+    return _low_word(rows), np.uint32(seed & 0xFFFFFFFF) + _mixed(_high_word(rows), _FAR_ROWS)
 
 
 _FAR_COLUMNS, _FAR_ROWS = np.uint32(0x9E3779B1), np.uint32(0x85EBCA77)
@@ -72,14 +85,29 @@ def gaussian_noise(
     own; on a plane nothing wraps.
     """
     channels, height, width = shape
-    columns, rows = np.arange(column, column + width), np.arange(row, row + height)
+    columns, rows = pixel_numbers(level, column, row, (height, width), kind)
+    table, mask = normal_quantiles(), np.uint32(QUANTILES - 1)
+    out = np.empty(shape, np.float32)
+    for group in range(0, channels, CHANNELS_PER_HASH):
+        words = place_words(seed, hash_key(level, stream, group), columns, rows)
+        for channel in range(group, min(group + CHANNELS_PER_HASH, channels)):
+            out[channel] = table[(words[channel % 4] >> np.uint32(word_shift(channel))) & mask]
+    return out
+
+
+def pixel_numbers(level: int, column: int, row: int, size: tuple[int, int], kind: WorldKind) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Columns and rows of a window of `size` (rows, columns) as the hash counts them."""
+    columns, rows = np.arange(column, column + size[1]), np.arange(row, row + size[0])
     if kind is WorldKind.PLANET:
         columns, rows = columns % (TILE_SIZE << level), rows & 0xFFFFFFFF
-    table, mask = normal_quantiles(), np.uint32((1 << _QUANTILE_BITS) - 1)
-    out = np.empty(shape, np.float32)
-    for group in range(0, channels, 8):
-        words = place_words(seed, level | stream << 8 | (group // 8) << 16, columns, rows)
-        for channel in range(group, min(group + 8, channels)):
-            shift = np.uint32(20 if channel - group < 4 else 8)
-            out[channel] = table[(words[channel % 4] >> shift) & mask]
-    return out
+    return columns, rows
+
+
+def hash_key(level: int, stream: int, channel: int) -> int:
+    """The word of the hash that says for what the numbers are."""
+    return level | stream << 8 | (channel // CHANNELS_PER_HASH) << 16
+
+
+def word_shift(channel: int) -> int:
+    """Which bits of its word of the hash a channel takes."""
+    return 20 if channel % CHANNELS_PER_HASH < 4 else 8

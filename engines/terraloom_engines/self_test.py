@@ -5,8 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from terraloom_engines.cascade import Step, step_window
+from terraloom_engines.field import CHANNELS, LAND_FULL, Field
 from terraloom_engines.runtimes import Array, Graph
 from terraloom_engines.stages import StageSpec
+from terraloom_engines.tiling import TILE_SIZE, TileId
 
 CONDITIONS: Mapping[str, Mapping[str, int]] = {
     "geometry": {"elevation": 1, "relief": 1, "land": 1, "imagery": 13},
@@ -74,6 +77,30 @@ def sizes_agree(small: Graph, large: Graph, spec: StageSpec, network: str, side:
     whole = probe(network, spec, larger)
     inner, outer = small.run(_part(whole, SHIFT, side)), large.run(_part(whole, 0, larger))
     return bool(np.array_equal(inner, outer[..., SHIFT : SHIFT + inner.shape[-2], SHIFT : SHIFT + inner.shape[-1]]))
+
+
+def steps_agree(first: Step, second: Step, across: int = 1) -> bool:
+    """Whether two steps make the same integers of the first child of a field with every kind of land and water.
+
+    The second makes it alone too, or (`across` 2) with its siblings.
+    """
+    parent = _rough_field(TileId(6, 33, 22), 2 * first.loss)
+    mask = np.random.default_rng(20260102).choice((0, 90, 200, LAND_FULL), (4, *parent.data.shape[1:])).astype(np.int32)
+    children, made = parent.tile.children, []
+    for step, count in ((first, 1), (second, across**2)):
+        side = step_window(parent, children[:count], step.loss).side
+        made.append(step.fields(parent, children[:count], np.ascontiguousarray(mask[:, :side, :side]))[0].data)
+    return bool(np.array_equal(made[0], made[1]))
+
+
+def _rough_field(tile: TileId, halo: int) -> Field:
+    """Integers of plausible size, pixel by pixel at random."""
+    rng, side = np.random.default_rng(20260103), TILE_SIZE + 2 * halo
+    drawn = {name: rng.integers(0, 255 * 64, (side, side)) for name in ("red", "green", "blue")}
+    drawn |= {"elevation": rng.integers(-(1 << 14), 1 << 17, (side, side)), "relief": rng.integers(500, 2200, (side, side))}
+    drawn |= {"texture": rng.integers(0, 1400, (side, side)), "land": rng.choice((0, 100, LAND_FULL), (side, side))}
+    drawn["water"] = rng.choice((0, 0, 6400), (side, side))
+    return Field(tile, halo, np.stack([drawn[name] for name in CHANNELS]).astype(np.int32))
 
 
 def _departure(made: Array, wanted: Array, offset: int) -> float:

@@ -6,7 +6,7 @@ A world is named `KIND` or `KIND:ARGUMENT`; `SCHEMES` says which kinds there are
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,13 +17,10 @@ from terraloom_engines.bundle.earth import EarthBase
 from terraloom_engines.bundle.plane import PlaneBase
 from terraloom_engines.bundle.planet import PlanetBase
 from terraloom_engines.bundle.raster import RasterBase, RasterFolder, check_raster_name, worlds_folder
-from terraloom_engines.cascade import Cascade, Stages, never, nobody
+from terraloom_engines.cascade import Cascade, Step, never, nobody
 from terraloom_engines.field import Field
 from terraloom_engines.field_codec import decode_field, encode_field
-from terraloom_engines.imagery import ImageryStage
-from terraloom_engines.lifting import LiftingStage
 from terraloom_engines.networks import Networks, open_networks
-from terraloom_engines.runtimes import Graph
 from terraloom_engines.runtimes.catalogue import AUTO
 from terraloom_engines.tiling import MAX_LEVEL, TileId, WorldKind
 
@@ -126,7 +123,7 @@ class World:
         if isinstance(base, RasterBase):  # it lies in a whole Earth, which shares memory and store with the world `earth`
             base = base.within(World("earth", base.earth_seed, base.earth, networks, memory, store)._cascade.field)
         noise = _noise_seed(base.identity, seed)
-        self._cascade: Cascade = Cascade(base, stages_of(networks, networks.graphs, noise), self._fields, lambda: self._siblings(noise))
+        self._cascade: Cascade = Cascade(base, networks.step(noise), self._fields, lambda: self._siblings(noise))
 
     @property
     def min_level(self) -> int:
@@ -156,19 +153,13 @@ class World:
         """The field of a tile or of its nearest ancestor, if one of them was made and is kept; never waits for generation."""
         return self._cascade.at_hand(tile)
 
-    def _siblings(self, noise: int) -> Stages | None:
-        graphs = self._networks.joined()
-        return None if graphs is None else stages_of(self._networks, graphs, noise)
+    def _siblings(self, noise: int) -> Step | None:
+        maker = self._networks.joined()
+        return None if maker is None else maker(noise)
 
     def forget(self) -> None:
         """Drop the decoded fields; the store, if there is one, keeps its own."""
         self._fields.clear()
-
-
-def stages_of(networks: Networks, graphs: Mapping[str, Graph], noise: int) -> Stages:
-    """The two stages over the graphs of `networks` for windows of one size."""
-    specs = networks.specs
-    return Stages(LiftingStage(graphs["geometry"], specs["geometry"], noise), ImageryStage(graphs["imagery"], specs["imagery"], noise))
 
 
 def _noise_seed(identity: str, seed: int) -> int:

@@ -13,15 +13,19 @@ class TorchGraph:
     """One network as a torch module on a device."""
 
     def __init__(self, module: Any, names: list[str], device: str) -> None:
-        self.module, self._names, self._device = module, names, device
+        self.module, self._names, self.device = module, names, device
 
     def run(self, inputs: Mapping[str, Array]) -> Array:
         import torch
 
         with torch.inference_mode():
-            given = [torch.from_numpy(np.ascontiguousarray(inputs[name])).to(self._device) for name in self._names]
-            out: Array = self.module(*given).float().cpu().numpy()
+            given = {name: torch.from_numpy(np.ascontiguousarray(inputs[name])).to(self.device) for name in self._names}
+            out: Array = self.evaluate(given).cpu().numpy()
         return out
+
+    def evaluate(self, inputs: Mapping[str, Any]) -> Any:
+        """The output for tensors that are on the device, where it stays."""
+        return self.module(*(inputs[name] for name in self._names)).float()
 
 
 class TorchRuntime:

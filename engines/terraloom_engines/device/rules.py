@@ -1,0 +1,146 @@
+"""`terraloom_engines.lifting` and `imagery` on a device: what becomes of the networks' samples, operation by operation as numpy has it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from terraloom_engines.device.finishing import (
+    bound_scale,
+    conserve,
+    deviations,
+    interleave,
+    keep_sides,
+    kinks,
+    smooth_details,
+    split_children,
+)
+from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
+from terraloom_engines.imagery import CHROMA, HAZE, HEADROOM, NEAREST, WHITE
+from terraloom_engines.lifting import COAST_SPREADS, EXCESS_PERCENT, REACH, RELIEF_RANGE
+from terraloom_engines.stages import StageSpec
+from terraloom_engines.upsampling import REACH as KINK_REACH
+
+
+@dataclass(frozen=True)
+class Parents:
+    """Stored rasters of a window's parents, int32 (side, side), with its rows' child pixel sizes: float32 metres (side,)."""
+
+    elevation: Tensor
+    relief: Tensor
+    land: Tensor
+    surface: Tensor
+    gsd: Tensor
+    knee: Tensor
+    """`hillslope_knee` of the rows, int32 (side,)."""
+    mask: Tensor | None
+    """The children's land fraction (4, side, side), where a mask knows it."""
+
+
+class Rules:
+    """The finishing of both stages; `table` is `lifting.SPREAD_TABLE` on the device."""
+
+    def __init__(self, table: Tensor) -> None:
+        self._table = table
+
+    def spread_of(self, stored: Tensor) -> Tensor:
+        """Standard deviation of stored log2 values."""
+        return self._table[stored.clamp(*RELIEF_RANGE) - RELIEF_RANGE[0]]
+
+    def stored_spread(self, spread: Tensor) -> Tensor:
+        """The least stored value whose spread is not below that given."""
+        return torch.searchsorted(self._table, spread, out_int32=True) + RELIEF_RANGE[0]
+
+    def slope_spread(self, raster: Tensor, unit: float, pixels: int) -> Tensor:
+        """Stored spread (H, W) that the slope alone puts into a pixel of a raster (H + 2, W + 2)."""
+        east = (raster[1:-1, 2:] - raster[1:-1, :-2]).float()
+        south = (raster[2:, 1:-1] - raster[:-2, 1:-1]).float()
+        squared = (east * east + south * south) * (unit**2 / (12 * pixels**2))
+        return self.stored_spread(torch.sqrt(squared.double()).float())  # torch's root of float32 is not rounded as IEEE 754 has it
+
+    def tilt_floor(self, children: Tensor) -> Tensor:
+        """The least stored relief of four children (4, H, W)."""
+        raster = interleave(children)
+        raster = torch.cat([raster[:1], raster, raster[-1:]])
+        raster = torch.cat([raster[:, :1], raster, raster[:, -1:]], dim=1)
+        return split_children(self.slope_spread(raster, ELEVATION_UNIT, 2))
+
+    def shore(self, elevation: Tensor, relief: Tensor, parent_land: Tensor) -> Tensor:
+        """Land fraction of four children where no mask knows it."""
+        width = (self.spread_of(relief) * (4 / ELEVATION_UNIT)).clamp(min=1)
+        ramp = torch.floor(128 + elevation.float() * 255 / width)
+        mixed = ramp.clamp(0, LAND_FULL).to(torch.int32)
+        mixed = torch.where(elevation >= 0, mixed.clamp(min=128), mixed.clamp(max=127))
+        return torch.where((parent_land > 0) & (parent_land < LAND_FULL), mixed, parent_land)
+
+    def geometry(self, sample: Tensor, spec: StageSpec, parents: Parents) -> tuple[Tensor, Tensor, Tensor]:
+        """Elevation, relief and land of the children, each int32 (4, H, W), from a sample (7, H, W)."""
+        halo, side = spec.halo, parents.elevation.shape[-1]
+        inner = slice(halo, side - halo)
+        parent, relief, coast, surface = (
+            raster[inner, inner] for raster in (parents.elevation, parents.relief, parents.land, parents.surface)
+        )
+        over = parent - surface
+        details = sample[:3] * (self.spread_of(relief) * (spec.detail_scale / ELEVATION_UNIT))
+        near = slice(halo - KINK_REACH, side - halo + KINK_REACH)
+        steps = deviations(details + spec.kinks * kinks(parents.elevation[near, near].float()))
+        reach = (parents.gsd[inner, None] * (REACH / ELEVATION_UNIT)).expand_as(parent)
+        below = torch.where((coast == LAND_FULL) & (over >= 1), torch.minimum((over - 2).clamp(min=0).float(), reach), reach)
+        above = torch.where((coast == 0) & (over <= -1), torch.minimum((-2 - over).clamp(min=0).float(), reach), reach)
+        children = conserve(parent, steps * bound_scale(steps, below, above))
+        drawn = _hillslopes(child_relief(relief, sample[3:], spec), parents.knee[inner, None])
+        lands = parents.mask[:, inner, inner] if parents.mask is not None else None
+        if lands is not None:
+            mixed = (coast > 0) & (coast < LAND_FULL) & (surface == 0)
+            least = (self.spread_of(drawn) * (COAST_SPREADS / ELEVATION_UNIT)).clamp(min=1).to(torch.int32)
+            kept = keep_sides(children, lands > LAND_FULL // 2, parent, least)
+            beyond = mixed & ((kept - parent).abs() > reach).any(dim=0)
+            children = torch.where(mixed & ~beyond, kept, children)
+        reliefs = torch.maximum(drawn, self.tilt_floor(children)).clamp(*RELIEF_RANGE)
+        shores = self.shore(children - surface, reliefs, coast)
+        if lands is not None:
+            shores = torch.where((surface == 0) & ~beyond, lands, shores)
+        return children, reliefs, shores
+
+    def colours(self, sample: Tensor, spec: StageSpec, colour: Tensor, texture: Tensor) -> tuple[Tensor, Tensor]:
+        """Colour (4, 3, H, W) and texture (4, H, W) of the children from a sample (13, H, W) and the parents' stored rasters."""
+        halo, side = spec.halo, texture.shape[-1]
+        inner, near = slice(halo, side - halo), slice(halo - KINK_REACH, side - halo + KINK_REACH)
+        spread = self.spread_of(texture[inner, inner]) * (spec.detail_scale / COLOUR_UNIT)
+        bands, around = colour[:, inner, inner], colour[:, near, near].float()
+        smooth = smooth_details(around)
+        drawn = sample[:9].reshape(3, 3, *spread.shape) * spread + kinks(around) * spec.kinks
+        departure = drawn - smooth
+        light = (departure[0] + departure[1] + departure[2]) * (1 / 3)
+        shares = _brightness_shares(bands)
+        steps = [deviations(smooth[b] + light * shares[b] + (departure[b] - light) * CHROMA) for b in range(3)]
+        away, scale = spread * (HEADROOM / spec.detail_scale), torch.ones_like(spread)
+        for step, band in zip(steps, bands, strict=True):
+            scale = torch.minimum(scale, bound_scale(step, _room(band, away), _room(WHITE - band, away)))
+        finished = torch.stack([conserve(bands[b], steps[b] * scale) for b in range(3)], dim=1)
+        textures = child_relief(texture[inner, inner], sample[9:], spec)
+        ring = slice(halo - 1, side - halo + 1)
+        light_sum = torch.div(colour[0] + colour[1] + colour[2], 3, rounding_mode="floor")
+        floor = self.slope_spread(light_sum[ring, ring], COLOUR_UNIT, 4)
+        return finished, torch.maximum(textures, floor).clamp(*RELIEF_RANGE)
+
+
+def child_relief(parent: Tensor, sample: Tensor, spec: StageSpec) -> Tensor:
+    """Stored log2 spreads of four children (4, H, W) from the sample's normalised log ratios."""
+    octaves = sample * spec.spread_scale + spec.spread_mean
+    return (parent + torch.round(octaves / LOG_UNIT).to(torch.int32)).clamp(*RELIEF_RANGE)
+
+
+def _hillslopes(relief: Tensor, knee: Tensor) -> Tensor:
+    """Relief (4, H, W) with its excess over the knee (H, 1) compressed."""
+    return torch.where(relief > knee, knee + torch.div((relief - knee) * EXCESS_PERCENT, 100, rounding_mode="floor"), relief)
+
+
+def _room(distance: Tensor, away: Tensor) -> Tensor:
+    left = distance.float()
+    return torch.maximum(left - away, left * NEAREST)
+
+
+def _brightness_shares(bands: Tensor) -> Tensor:
+    total = (bands[0] + bands[1] + bands[2] + 3 * HAZE).float()
+    return (bands + HAZE).float() * 3 / total
