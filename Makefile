@@ -68,6 +68,10 @@ sdk-cpp: ## build the C++ reader in build/cpp (needs cmake, protoc with its gRPC
 	$(PIP) -e '.[server,sims,raster,bench,dev]'
 	@touch $@ .venv/.server
 
+.venv/.paper: pyproject.toml constraints.txt | .venv/.train
+	$(PIP) -e '.[paper]'
+	@touch $@
+
 .venv/.rtx: pyproject.toml constraints.txt | .venv/.server
 	$(PIP) -e '.[rtx]'
 	@touch $@

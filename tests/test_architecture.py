@@ -21,12 +21,8 @@ DISTRIBUTION_OF_MODULE |= {"grpc_reflection": "grpcio-reflection", "grpc_status"
 DISTRIBUTION_OF_MODULE |= {"prometheus_client": "prometheus-client", "cuda": "cuda-bindings"}
 DISTRIBUTION_OF_MODULE |= {"opentelemetry": "opentelemetry-sdk"}
 NEED_RASTERIO = ("terraloom_engines.export.geotiff", "terraloom_engines.rasters.")
-NEED_TORCH = (
-    "terraloom_engines.training",
-    "terraloom_engines.device",
-    "terraloom_engines.runtimes.torch_",
-    "terraloom_engines.bench.torch_",
-)
+NEED_TORCH = ("terraloom_engines.training", "terraloom_engines.device", "terraloom_engines.paper")
+NEED_TORCH += ("terraloom_engines.runtimes.torch_", "terraloom_engines.bench.torch_")
 """Nothing that serves imports them but for the runtime `torch`, when it is asked for."""
 NEED_ONNX = ("terraloom_engines.runtimes.lowering", "terraloom_engines.runtimes.tensorrt_")
 
@@ -128,6 +124,7 @@ def test_every_library_used_is_declared() -> None:
         extras += ["otel"] if name == "terraloom_engines.spans" else []
         extras += ["train"] if name.startswith(NEED_TORCH) else []
         extras += ["tensorrt"] if name.startswith(NEED_ONNX) else []
+        extras += ["paper"] if name.startswith("terraloom_engines.paper") else []
         outside = {other.split(".")[0] for other in imports(path)} - set(sys.stdlib_module_names) - SOURCES.keys()
         undeclared = {DISTRIBUTION_OF_MODULE.get(other, other) for other in outside} - set().union(*(names[extra] for extra in extras))
         assert not undeclared, f"{name} uses {sorted(undeclared)}, which its extras {extras} do not install"

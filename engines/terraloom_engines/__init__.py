@@ -21,6 +21,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     device        the same step by torch, on a GPU from end to end
     self_test     the proof on the spot that a runtime treats every pixel alike
     networks      the graphs of a bundle, loaded and proven once for all worlds
+    paper         stages of the paper's size, by diffusers: windows that overlap
     verification  how far a runtime is from the reference on real inputs
     world         a base, a seed and the networks: fields of any tile
     rasters       worlds made of users' rasters, joined to Earth

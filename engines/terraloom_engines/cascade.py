@@ -80,6 +80,15 @@ def place_in_field(field: Field, window: Window) -> tuple[slice, slice]:
     return slice(top, top + window.side), slice(left, left + window.side)
 
 
+def cut_fields(rasters: Steps, children: Sequence[TileId], halo: int) -> list[Field]:
+    """The fields of one child, or of all four, out of the rasters (channel, row, column) below their window."""
+    side, fields = TILE_SIZE + 2 * halo, []
+    for tile in children:
+        left, top = (tile.x - children[0].x) * TILE_SIZE, (tile.y - children[0].y) * TILE_SIZE
+        fields.append(Field(tile, halo, np.ascontiguousarray(rasters[:, top : top + side, left : left + side])))
+    return fields
+
+
 class Stages(NamedTuple):
     """The two stages of a step, loaded for windows of one size."""
 
@@ -93,12 +102,7 @@ class Stages(NamedTuple):
 
     def fields(self, parent: Field, children: Sequence[TileId], mask: Steps | None) -> list[Field]:
         """As every step does."""
-        rasters, halo, fields = self._rasters(parent, step_window(parent, children, self.loss), mask), 2 * self.loss, []
-        side = TILE_SIZE + 2 * halo
-        for tile in children:
-            left, top = (tile.x - children[0].x) * TILE_SIZE, (tile.y - children[0].y) * TILE_SIZE
-            fields.append(Field(tile, halo, np.ascontiguousarray(rasters[:, top : top + side, left : left + side])))
-        return fields
+        return cut_fields(self._rasters(parent, step_window(parent, children, self.loss), mask), children, 2 * self.loss)
 
     def _rasters(self, parent: Field, window: Window, mask: Steps | None) -> Steps:
         """Geometry first, then imagery that knows it, below a window, with the halo."""

@@ -150,33 +150,38 @@ class LiftingStage:
             "relief": (relief * np.float32(LOG_UNIT) + np.float32(finer))[None],
             "land": (waters.land * np.float32(1 / LAND_FULL))[None], "imagery": known,
         }, coarser=finer)  # fmt: skip
-        halo = self.spec.halo
-        inner = slice(halo, window.side - halo)
-        parent, spread, coast = elevation[inner, inner], spread_of(relief[inner, inner]), waters.land[inner, inner]
-        surface = waters.surface[inner, inner]
-        over = parent - surface
-        details = sample[:3] * (spread * np.float32(self.spec.detail_scale / ELEVATION_UNIT))
-        near = slice(halo - KINK_REACH, window.side - halo + KINK_REACH)
-        steps = deviations(details + np.float32(self.spec.kinks) * kinks(elevation[near, near].astype(np.float32)))
-        reach = np.broadcast_to(crop_rows(window, halo)[:, None] * np.float32(REACH / ELEVATION_UNIT), parent.shape)
-        below = np.where((coast == LAND_FULL) & (over >= 1), np.minimum(np.maximum(over - 2, 0), reach), reach).astype(np.float32)
-        above = np.where((coast == 0) & (over <= -1), np.minimum(np.maximum(-2 - over, 0), reach), reach).astype(np.float32)
-        children = conserve(parent, steps * bound_scale(steps, below, above))
-        drawn = threshold_hillslopes(child_relief(relief[inner, inner], sample[3:], self.spec), crop_rows(window, halo))
-        lands = waters.mask[:, inner, inner] if waters.mask is not None else None
-        if lands is not None:
-            mixed = (coast > 0) & (coast < LAND_FULL) & (surface == 0)
-            least = np.maximum(spread_of(drawn) * np.float32(COAST_SPREADS / ELEVATION_UNIT), 1).astype(np.int32)
-            kept = keep_sides(children, lands > LAND_FULL // 2, parent, least)
-            # A narrow fjord through high land: what its water would give to the dry children would make towers of them.
-            tallest = np.minimum(reach, spread * np.float32(TALLEST / ELEVATION_UNIT))
-            beyond = mixed & (np.abs(kept - parent) > tallest).any(axis=0)
-            children = np.where(mixed & ~beyond, kept, children)
-        reliefs = np.clip(np.maximum(drawn, tilt_floor(children)), *RELIEF_RANGE)
-        shores = shore(children - surface, reliefs, coast)
-        if lands is not None:
-            shores = np.where((surface == 0) & ~beyond, lands, shores)
-        return Geometry(children, reliefs, shores)
+        return finished_geometry(sample, self.spec, window, elevation, relief, waters)
+
+
+def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation: Steps, relief: Steps, waters: Waters) -> Geometry:
+    """The integers of a sample (7, H, W), bounded, conserved and on their side of the coast; arguments are those of `refine`."""
+    halo = spec.halo
+    inner = slice(halo, window.side - halo)
+    parent, spread, coast = elevation[inner, inner], spread_of(relief[inner, inner]), waters.land[inner, inner]
+    surface = waters.surface[inner, inner]
+    over = parent - surface
+    details = sample[:3] * (spread * np.float32(spec.detail_scale / ELEVATION_UNIT))
+    near = slice(halo - KINK_REACH, window.side - halo + KINK_REACH)
+    steps = deviations(details + np.float32(spec.kinks) * kinks(elevation[near, near].astype(np.float32)))
+    reach = np.broadcast_to(crop_rows(window, halo)[:, None] * np.float32(REACH / ELEVATION_UNIT), parent.shape)
+    below = np.where((coast == LAND_FULL) & (over >= 1), np.minimum(np.maximum(over - 2, 0), reach), reach).astype(np.float32)
+    above = np.where((coast == 0) & (over <= -1), np.minimum(np.maximum(-2 - over, 0), reach), reach).astype(np.float32)
+    children = conserve(parent, steps * bound_scale(steps, below, above))
+    drawn = threshold_hillslopes(child_relief(relief[inner, inner], sample[3:], spec), crop_rows(window, halo))
+    lands = waters.mask[:, inner, inner] if waters.mask is not None else None
+    if lands is not None:
+        mixed = (coast > 0) & (coast < LAND_FULL) & (surface == 0)
+        least = np.maximum(spread_of(drawn) * np.float32(COAST_SPREADS / ELEVATION_UNIT), 1).astype(np.int32)
+        kept = keep_sides(children, lands > LAND_FULL // 2, parent, least)
+        # A narrow fjord through high land: what its water would give to the dry children would make towers of them.
+        tallest = np.minimum(reach, spread * np.float32(TALLEST / ELEVATION_UNIT))
+        beyond = mixed & (np.abs(kept - parent) > tallest).any(axis=0)
+        children = np.where(mixed & ~beyond, kept, children)
+    reliefs = np.clip(np.maximum(drawn, tilt_floor(children)), *RELIEF_RANGE)
+    shores = shore(children - surface, reliefs, coast)
+    if lands is not None:
+        shores = np.where((surface == 0) & ~beyond, lands, shores)
+    return Geometry(children, reliefs, shores)
 
 
 def crop_rows(window: Window, margin: int) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from terraloom.errors import InternalError, InvalidArgumentError, TerraloomError
 from terraloom_engines.bundle import Bundle
@@ -30,6 +30,34 @@ class Refusal:
 
     runtime: str
     reason: str
+
+
+class Generator(Protocol):
+    """What makes the steps of worlds; `Networks` are one. `lock` is held while a field is generated."""
+
+    @property
+    def bundle_digest(self) -> str:
+        """Of the weights: part of every tile's identity."""
+        ...
+
+    @property
+    def runtime_identity(self) -> str:
+        """Of what computes: part of every tile's identity."""
+        ...
+
+    @property
+    def lock(self) -> threading.Lock:
+        """One for all worlds."""
+        ...
+
+    @property
+    def step(self) -> StepMaker:
+        """What makes a world's step by the seed of its noise."""
+        ...
+
+    def joined(self) -> StepMaker | None:
+        """The same for four siblings; None where they are made one by one."""
+        ...
 
 
 class Networks:

@@ -20,7 +20,7 @@ from terraloom_engines.bundle.raster import RasterBase, RasterFolder, check_rast
 from terraloom_engines.cascade import Cascade, Step, never, nobody
 from terraloom_engines.field import Field
 from terraloom_engines.field_codec import decode_field, encode_field
-from terraloom_engines.networks import Networks, open_networks
+from terraloom_engines.networks import Generator, open_networks
 from terraloom_engines.runtimes.catalogue import AUTO
 from terraloom_engines.tiling import MAX_LEVEL, TileId, WorldKind
 
@@ -111,9 +111,9 @@ class FieldStore:
 
 
 class World:
-    """An opened world. Thread-safe: generation is serialised over all worlds that share their `Networks`."""
+    """An opened world. Thread-safe: generation is serialised over all worlds that share their `Generator`."""
 
-    def __init__(self, name: str, seed: int, base: Base, networks: Networks, memory: FieldMemory, store: ByteStore | None) -> None:
+    def __init__(self, name: str, seed: int, base: Base, networks: Generator, memory: FieldMemory, store: ByteStore | None) -> None:
         self.name, self.seed, self.max_level = name, seed, MAX_LEVEL
         self.kind, self.title, self.attribution, self.base_level = base.kind, base.title, base.attribution, base.finest_level
         self.runtime_identity, self.bundle_digest = networks.runtime_identity, networks.bundle_digest
