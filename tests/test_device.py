@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from conformance import BUNDLE, opened
+from terraloom_engines import guidance as host_guidance
 from terraloom_engines.bundle.base import Base
 from terraloom_engines.bundle.earth import EarthBase
 from terraloom_engines.bundle.plane import PlaneBase
@@ -27,7 +28,7 @@ if find_spec("torch") is None:
 
 import torch
 
-from terraloom_engines.device import finishing
+from terraloom_engines.device import finishing, guidance
 from terraloom_engines.device.noise import gaussian_noise as noise_on_device
 from terraloom_engines.device.program import PLACES, frame
 from terraloom_engines.device.rules import Rules
@@ -109,6 +110,24 @@ def test_a_field_is_what_numpy_makes_of_the_same_samples(networks: Networks, bas
     (made,), (expected,) = (step.fields(parent, (child,), mask) for step in (on_device, on_host))
     assert made.tile == child and made.halo == 2 * on_host.loss
     np.testing.assert_array_equal(made.data, expected.data)
+
+
+def test_roots_and_guidance_are_the_same_bits() -> None:
+    rng = np.random.default_rng(6)
+    numbers = np.concatenate([[0.0, 1.0, 2.0], np.exp2(rng.uniform(-60, 120, 1_000_000))])
+    np.testing.assert_array_equal(guidance.root(torch.from_numpy(numbers)).numpy(), np.sqrt(numbers))
+    colour = rng.integers(0, 255 * 64, (3, 60, 60)).astype(np.int32)
+    height = (rng.integers(-(2**14), 2**18, (60, 60)) + 20 * colour[0]).astype(np.int32)
+    for made, expected in zip(
+        guidance.correlations(torch.from_numpy(colour), torch.from_numpy(height)), host_guidance.correlations(colour, height), strict=True
+    ):
+        np.testing.assert_array_equal(made.numpy(), expected)
+    correlation = rng.uniform(-1, 1, (50, 50)).astype(np.float32)
+    made = guidance.shares(torch.from_numpy(correlation), 0.6)
+    np.testing.assert_array_equal(made.numpy(), host_guidance.shares(correlation, 0.6))
+    children = (height + rng.integers(-(2**12), 2**12, (4, 60, 60))).astype(np.int32)
+    made = guidance.relief_details(torch.from_numpy(height), torch.from_numpy(children), 12)
+    np.testing.assert_array_equal(made.numpy(), host_guidance.relief_details(height, children, 12))
 
 
 def test_four_siblings_in_one_window_are_what_each_is_alone(networks: Networks) -> None:

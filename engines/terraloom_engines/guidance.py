@@ -33,7 +33,8 @@ LARGEST_DETAIL = 2.5
 """Details of height count no more than so many typical ones."""
 HEIGHT_NOISE, COLOUR_NOISE = 4.0, 8.0
 """Standard deviations (stored steps) below which heights and colours are taken for flat."""
-_UNIT = 1 << 16
+SCALE = 1 << 16
+"""Of correlations, when they are summed as integers."""
 
 
 def box_sums(values: NDArray[np.int64], radius: int) -> NDArray[np.int64]:
@@ -68,7 +69,7 @@ def correlations(colour: Steps, elevation: Steps) -> tuple[Real, Real]:
     found[0] = whole / np.sqrt(height_variance * light_variance)
     found[1:] = np.clip(together * np.sign(whole), 0, None)
     found[1:] *= 3 / np.maximum(found[1] + found[2] + found[3], 1)
-    averaged = box_sums(np.rint(found * _UNIT).astype(np.int64), RADIUS).astype(np.float32) * np.float32(1 / (count * _UNIT))
+    averaged = box_sums(np.rint(found * SCALE).astype(np.int64), RADIUS).astype(np.float32) * np.float32(1 / (count * SCALE))
     return averaged[0], averaged[1:]
 
 

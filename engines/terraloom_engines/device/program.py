@@ -103,7 +103,7 @@ class Program:
             "land": (around["land"].float() * (1 / LAND_FULL))[None], "geometry": geometry,
         }  # fmt: skip
         sample = self._draw("imagery", place[PLACES, cut], level, rows[cut], conditions)
-        colours, texture = self._rules.colours(sample, self.specs["imagery"], colour, around["texture"])
+        colours, texture = self._rules.colours(sample, self.specs["imagery"], colour, around["texture"], (around["elevation"], elevation))
         halo = self.specs["imagery"].halo
         inner = slice(halo, elevation.shape[-1] - halo)
         water = around["water"][inner, inner].expand_as(texture)

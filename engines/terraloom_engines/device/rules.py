@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from terraloom_engines import guidance as host_guidance
+from terraloom_engines.device import guidance
 from terraloom_engines.device.finishing import (
     bound_scale,
     conserve,
@@ -17,7 +19,7 @@ from terraloom_engines.device.finishing import (
 )
 from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.imagery import CHROMA, HAZE, HEADROOM, NEAREST, WHITE
-from terraloom_engines.lifting import COAST_SPREADS, EXCESS_PERCENT, REACH, RELIEF_RANGE
+from terraloom_engines.lifting import COAST_SPREADS, EXCESS_PERCENT, REACH, RELIEF_RANGE, TALLEST
 from terraloom_engines.stages import StageSpec
 from terraloom_engines.upsampling import REACH as KINK_REACH
 
@@ -94,7 +96,8 @@ class Rules:
             mixed = (coast > 0) & (coast < LAND_FULL) & (surface == 0)
             least = (self.spread_of(drawn) * (COAST_SPREADS / ELEVATION_UNIT)).clamp(min=1).to(torch.int32)
             kept = keep_sides(children, lands > LAND_FULL // 2, parent, least)
-            beyond = mixed & ((kept - parent).abs() > reach).any(dim=0)
+            tallest = torch.minimum(reach, self.spread_of(relief) * (TALLEST / ELEVATION_UNIT))
+            beyond = mixed & ((kept - parent).abs() > tallest).any(dim=0)
             children = torch.where(mixed & ~beyond, kept, children)
         reliefs = torch.maximum(drawn, self.tilt_floor(children)).clamp(*RELIEF_RANGE)
         shores = self.shore(children - surface, reliefs, coast)
@@ -102,18 +105,23 @@ class Rules:
             shores = torch.where((surface == 0) & ~beyond, lands, shores)
         return children, reliefs, shores
 
-    def colours(self, sample: Tensor, spec: StageSpec, colour: Tensor, texture: Tensor) -> tuple[Tensor, Tensor]:
-        """Colour (4, 3, H, W) and texture (4, H, W) of the children from a sample (13, H, W) and the parents' stored rasters."""
+    def colours(
+        self, sample: Tensor, spec: StageSpec, colour: Tensor, texture: Tensor, heights: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Colour (4, 3, H, W) and texture (4, H, W) of the children from a sample (13, H, W) and the parents' stored rasters.
+
+        `heights` are the elevations of the parents (side, side) and of all their children (4, side, side).
+        """
         halo, side = spec.halo, texture.shape[-1]
         inner, near = slice(halo, side - halo), slice(halo - KINK_REACH, side - halo + KINK_REACH)
         spread = self.spread_of(texture[inner, inner]) * (spec.detail_scale / COLOUR_UNIT)
         bands, around = colour[:, inner, inner], colour[:, near, near].float()
         smooth = smooth_details(around)
         drawn = sample[:9].reshape(3, 3, *spread.shape) * spread + kinks(around) * spec.kinks
-        departure = drawn - smooth
+        departure, followed = _guided(drawn - smooth, spread, spec, colour, heights)
         light = (departure[0] + departure[1] + departure[2]) * (1 / 3)
         shares = _brightness_shares(bands)
-        steps = [deviations(smooth[b] + light * shares[b] + (departure[b] - light) * CHROMA) for b in range(3)]
+        steps = [deviations(smooth[b] + followed[b] + light * shares[b] + (departure[b] - light) * CHROMA) for b in range(3)]
         away, scale = spread * (HEADROOM / spec.detail_scale), torch.ones_like(spread)
         for step, band in zip(steps, bands, strict=True):
             scale = torch.minimum(scale, bound_scale(step, _room(band, away), _room(WHITE - band, away)))
@@ -123,6 +131,16 @@ class Rules:
         light_sum = torch.div(colour[0] + colour[1] + colour[2], 3, rounding_mode="floor")
         floor = self.slope_spread(light_sum[ring, ring], COLOUR_UNIT, 4)
         return finished, torch.maximum(textures, floor).clamp(*RELIEF_RANGE)
+
+
+def _guided(departure: Tensor, spread: Tensor, spec: StageSpec, colour: Tensor, heights: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """What is left of the drawn departure (3, 3, ...) where colour follows relief, and what follows it."""
+    parent, below = heights
+    far = slice(spec.halo - host_guidance.REACH, parent.shape[-1] - spec.halo + host_guidance.REACH)
+    light, parts = guidance.correlations(colour[:, far, far], parent[far, far])
+    shares = guidance.shares(light, spec.guidance)
+    followed = (shares * spread) * guidance.relief_details(parent, below, spec.halo) * ((1 - CHROMA) + CHROMA * parts[:, None])
+    return departure * torch.sqrt((1 - shares * shares).double()).float(), followed
 
 
 def child_relief(parent: Tensor, sample: Tensor, spec: StageSpec) -> Tensor:
