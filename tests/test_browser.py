@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,7 @@ def test_nothing_flickers_or_pops_while_the_camera_creeps_and_a_view_comes_back_
     case = browser.run("creep", server.http, tmp_path, link=link, steps=steps, stride=0.0008, size=SIZE)
     pictures = [case.picture(f"step{step}").astype(int) for step in range(steps + 1)]
     np.testing.assert_array_equal(pictures[-1], pictures[0])
-    for before, after in zip(pictures[:-2], pictures[1:-1], strict=True):
+    for before, after in pairwise(pictures[:-1]):
         change = np.abs(after - before).max(axis=2)
         assert 0 < change.mean() < 4, "90 m farther at a height of 90 km: hardly another picture"
         assert (change > 48).mean() < 0.01, "no tile pops from one state into another"

@@ -77,7 +77,7 @@ async def test_the_most_urgent_comes_first(workshop: Workshop) -> None:
     subscription = workshop.subscribe()
     wants = {
         "later": Priority(WorkClass.NEAR, 2.0, 3),
-        "prefetch": Priority(WorkClass.PREFETCH, 1.0, 1),
+        "prefetch": Priority(WorkClass.PREFETCH, 0.1, 1),
         "far": Priority(WorkClass.FAR, 0.0, 2),
         "child": Priority(WorkClass.NEAR, 0.0, 5),
         "parent": Priority(WorkClass.NEAR, 0.0, 4),
@@ -115,6 +115,23 @@ async def test_a_running_piece_makes_way_for_much_coarser_ones_alone(workshop: W
     workshop.gate.set()
     assert await task == "DEEP"
     assert workshop.started == ["deep", "coarse", "deep"]
+
+
+async def test_what_is_wanted_ahead_is_generated_once_that_has_lasted_and_what_is_stored_comes_at_once(workshop: Workshop) -> None:
+    workshop.gate.set()
+    workshop.stored["stored"] = "STORED"
+    subscription = workshop.subscribe()
+    ahead = Priority(WorkClass.PREFETCH, 60.0, 1)
+    subscription.replace({"stored": ahead, "passing": ahead, "steady": ahead})
+    await workshop.until(lambda: workshop.delivered == [("stored", "STORED")])
+    await asyncio.sleep(0.1)
+    assert workshop.started == [], "15 of the 60 seconds have to pass first"
+    subscription.replace({"steady": NOW})
+    await workshop.until(lambda: ("steady", "STEADY") in workshop.delivered)
+    subscription.replace({"soon": Priority(WorkClass.PREFETCH, 0.4, 1)})
+    await workshop.until(lambda: ("soon", "SOON") in workshop.delivered)
+    assert workshop.started == ["steady", "soon"]
+    assert (workshop.scheduler.counters.dropped, workshop.scheduler.counters.wasted_seconds) == (1, 0.0)
 
 
 async def test_new_wishes_reorder_the_queue(workshop: Workshop) -> None:

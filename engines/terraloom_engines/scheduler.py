@@ -37,6 +37,9 @@ MOST_WANTS = 32_768
 SHORTEST_RETRY, LONGEST_RETRY = 1.0, 30.0
 """Seconds after which a client that was turned away is asked to come back."""
 
+STEADY_SHARE = 0.25
+"""How long a piece is wanted ahead before it is generated, over the time until it is needed: what a turning view sees ahead changes."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -47,7 +50,7 @@ class SchedulerCounters:
     found: int = 0
     """Pieces that were stored already."""
     generated: int = 0
-    """Pieces generated and delivered to somebody."""
+    """Pieces generated and delivered."""
     shared: int = 0
     """Wants that joined a piece already queued or running for somebody else."""
     dropped: int = 0
@@ -74,11 +77,19 @@ class _Job:
     in_thread: bool = False
     """Being looked for or generated."""
     looked_up: bool = False
+    since: float = field(default_factory=time.monotonic)
+    """When somebody first wanted it."""
 
     @property
     def priority(self) -> Priority:
         """That of whoever needs it most; somebody wants it."""
         return min(self.wanted_by.values())
+
+    @property
+    def unproved(self) -> float:
+        """Seconds for which it must still be wanted before it is worth generating, 0 or less for all that is needed now."""
+        ahead = self.priority.time_to_need if self.priority.work_class == WorkClass.PREFETCH else 0.0
+        return self.since + STEADY_SHARE * ahead - time.monotonic()
 
     def by_client(self) -> dict[str, Priority]:
         """The priority of each client that wants it."""
@@ -144,13 +155,21 @@ class Workers:
             del self._wants[client]
 
     def enqueue(self, job: _Job) -> None:
-        """Queues a wanted piece that is in no thread, or re-orders it."""
+        """Queues a wanted piece that is in no thread, or re-orders it; one that is only wanted ahead waits until that has proved steady."""
+        if job.looked_up and (left := job.unproved) > 0:
+            self._builds.remove(job)
+            asyncio.get_running_loop().call_later(left, self._enqueue_later, job)
+            return
         queue = self._builds if job.looked_up else self._lookups
         queue.put(job, job.by_client())
         self._arrived[id(queue)].set()
         running = self._running
         if job.looked_up and running is not None and running.wanted_by and not self._preempted:
             self._preempted = self._makes_way(running, job)
+
+    def _enqueue_later(self, job: _Job) -> None:
+        if job.wanted_by and not job.in_thread:
+            self.enqueue(job)
 
     def drop(self, job: _Job) -> None:
         """A piece no longer waits."""
