@@ -8,7 +8,7 @@ make) and of the plain answer, bicubic upsampling with fractal noise of the righ
 import argparse
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from terraloom_engines.bundle import Bundle, embedded_bundles
 from terraloom_engines.conservation import interleave
 from terraloom_engines.field import ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.lifting import LiftingStage, Waters
+from terraloom_engines.runtimes import Array, Graph, Runtime
+from terraloom_engines.runtimes.catalogue import open_runtime, parse
 from terraloom_engines.runtimes.onnx_cpu import OnnxCpuRuntime
 from terraloom_engines.stages import StageSpec, Window
 from terraloom_engines.tiling import TILE_SIZE, row_ground_sample_distance
@@ -122,14 +124,33 @@ def maker(stage: LiftingStage) -> Maker:
     return lambda coarse, times: refined(stage, coarse, times, stage.spec.halo)
 
 
-def makers_of(networks: list[Path]) -> dict[str, Maker]:
-    """The plain answer and the named networks, or the shipped one."""
+class AnySide:
+    """A network on a runtime that takes windows of one size: loaded anew for each."""
+
+    def __init__(self, model: bytes, runtime: Runtime) -> None:
+        self._model, self._runtime, self._graphs = model, runtime, dict[int, Graph]()
+
+    def run(self, inputs: Mapping[str, Array]) -> Array:
+        """As every graph does."""
+        side = inputs["noise"].shape[-1]
+        if side not in self._graphs:
+            self._graphs[side] = self._runtime.load(self._model, side)
+        return self._graphs[side].run(inputs)
+
+
+def makers_of(networks: list[Path], runtimes: Sequence[str] = ()) -> dict[str, Maker]:
+    """The plain answer and the named networks, or the shipped one; each on onnx-cpu, or on the named runtimes."""
     bundle = Bundle.open(embedded_bundles()["earth"])
     spec = StageSpec.from_manifest(bundle.manifest["stages"]["geometry"])
     graphs = {path.stem: path.read_bytes() for path in networks} or {"shipped": bundle.model("geometry")}
     rng = np.random.default_rng(4)
     makers: dict[str, Maker] = {"bicubic + fractal": lambda coarse, times: fractal(coarse, times, rng)}
-    return makers | {name: maker(LiftingStage(OnnxCpuRuntime(1).load(graph), spec, 0)) for name, graph in graphs.items()}
+    for name, graph in graphs.items():
+        if not runtimes:
+            makers[name] = maker(LiftingStage(OnnxCpuRuntime(1).load(graph), spec, 0))
+        for runtime in runtimes:
+            makers[f"{name} on {runtime}"] = maker(LiftingStage(AnySide(graph, open_runtime(parse(runtime), 1)), spec, 0))
+    return makers
 
 
 def measure(data: Path, makers: dict[str, Maker], picture: Path | None) -> dict[str, Any]:
@@ -172,12 +193,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the training packs")
     parser.add_argument("--geometry", type=Path, action="append", default=[], help="network to judge (ONNX); may be repeated")
+    parser.add_argument("--runtime", action="append", default=[], help="NAME or NAME:PRECISION; may be repeated; default onnx-cpu")
     parser.add_argument("--pictures", type=Path, help="folder for hillshades: real, then every maker")
     parser.add_argument("--out", type=Path, help="JSON of all figures")
     given = parser.parse_args()
     if given.pictures:
         given.pictures.mkdir(parents=True, exist_ok=True)
-    figures = measure(given.data, makers_of(given.geometry), given.pictures)
+    figures = measure(given.data, makers_of(given.geometry, given.runtime), given.pictures)
     report = {"machine": machine.describe(), "summary in units of the floor": summary(figures), "regions": figures}
     print(json.dumps(report["summary in units of the floor"], indent=1))
     if given.out:

@@ -6,26 +6,26 @@ from typing import Any
 import numpy as np
 
 from terraloom.errors import UnavailableError
-from terraloom_engines.runtimes import Array, Graph, Precision
+from terraloom_engines.runtimes import Array, Precision
 
 
 class TorchGraph:
     """One network as a torch module on a device."""
 
     def __init__(self, module: Any, names: list[str], device: str) -> None:
-        self.module, self._names, self.device = module, names, device
+        self.module, self.names, self.device = module, names, device
 
     def run(self, inputs: Mapping[str, Array]) -> Array:
         import torch
 
         with torch.inference_mode():
-            given = {name: torch.from_numpy(np.ascontiguousarray(inputs[name])).to(self.device) for name in self._names}
+            given = {name: torch.from_numpy(np.ascontiguousarray(inputs[name])).to(self.device) for name in self.names}
             out: Array = self.evaluate(given).cpu().numpy()
         return out
 
     def evaluate(self, inputs: Mapping[str, Any]) -> Any:
         """The output for tensors that are on the device, where it stays."""
-        return self.module(*(inputs[name] for name in self._names)).float()
+        return self.module(*(inputs[name] for name in self.names)).float()
 
 
 class TorchRuntime:
@@ -47,7 +47,7 @@ class TorchRuntime:
         place = torch.cuda.get_device_name() if self.device == "cuda" else torch.backends.cpu.get_cpu_capability()
         self.identity = f"torch {torch.__version__} {place} {precision}"
 
-    def load(self, model: bytes, side: int, batch: int = 1) -> Graph:
+    def load(self, model: bytes, side: int, batch: int = 1) -> TorchGraph:
         from terraloom_engines.runtimes.lowering import lowered
         from terraloom_engines.runtimes.torch_module import module_from_onnx
 
