@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from conformance import BUNDLE, spec_of
 from terraloom.errors import InvalidArgumentError
-from terraloom_engines.bench.envelope import demand
+from terraloom_engines.bench.envelope import SHARE, demand
 from terraloom_engines.bench.generation import Effort
 from terraloom_engines.bench.report import Report, comparison, measure, page
 from terraloom_engines.bench.work import operations
@@ -54,6 +54,8 @@ def test_the_page_tells_machine_runtime_ceilings_stages_tiles_cost_and_envelope(
     costs = list(report["ms_per_km2"].values())
     assert costs == sorted(costs) and costs[-1] / costs[0] == pytest.approx(4**12, rel=0.01)
     assert all(flight["speed"] > 0 or math.isnan(flight["speed"]) for flight in report["flights"])
+    asked = [flight["speed"] * flight["tiles_per_metre"] for flight in report["flights"] if not math.isnan(flight["speed"])]
+    assert asked == pytest.approx([SHARE * report["tiles"]["steps_per_s"]] * len(asked)), "tiles a second, at every height"
 
 
 def test_two_reports_are_compared_figure_by_figure(report: Report, tmp_path: Path) -> None:

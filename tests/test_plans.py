@@ -112,6 +112,10 @@ def test_plans_are_built_without_a_gpu_for_what_they_aim_at(rtx: Library, tmp_pa
         "weights are inside"
     )
     assert [note["key"]["target"] for note in cache.notes()] == ["sm120", "sm75", "sm89"]
+    inspector, malformed = rtx.module.Runtime(rtx.logger()), int(rtx.module.EngineInvalidityDiagnostics.MALFORMED_ENGINE)
+    for content, sound in [*((plan.content, True) for plan in plans), (b"x" * 1000, False)]:
+        _, diagnostics = inspector.get_engine_validity(content)
+        assert not diagnostics & malformed if sound else diagnostics & malformed
     plans[0].path.write_bytes(plans[0].content[:1000])
     again = obtain_plan(rtx, cache, model, orders[0])
     assert again.state == "rebuilt" and abs(len(again.content) - len(plans[0].content)) < 0.05 * len(again.content)

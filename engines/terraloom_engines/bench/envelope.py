@@ -1,7 +1,8 @@
 """How fast one may fly: what the selection asks for along a path, against what the machine makes.
 
 The path is straight, over flat land, with the default camera's picture. New tiles per metre are counted by the selection that sessions use.
-They do not depend on speed, so the machine keeps up until speed times tiles per metre is what it makes a second.
+They do not depend on speed, so a machine that did nothing else would keep up until speed times tiles per metre is what it makes a second.
+It may use `SHARE` of that.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,14 @@ from terraloom_engines.selection import Criteria, ScreenSpaceError, select
 from terraloom_engines.tiling import TileId, row_ground_sample_distance
 from terraloom_engines.viewpoint import ViewState, extrapolate
 
+SHARE = 0.5
+"""Of the tiles that a machine makes, those that new ground may ask for.
+
+The rest is for what bare counting leaves out: server and client on the same cores, a session's look ahead, real ground, and the first
+picture, which is made up for only by what is left over. Measured on two cores of an AMD EPYC, 500 m over the plain of the Tisza, with an
+error of 16 pixels and nothing generated before: at 0.25 of the speed where the counts meet a picture was first complete after 32 s, at 0.5
+after 36 s, and 99 of 100 views after 50 s; at 0.7 and at 1 none was in 75 s.
+"""
 HEIGHTS = (100.0, 500.0, 2000.0, 10000.0)
 """Metres above ground."""
 TARGETS = (8.0, 16.0, 32.0)

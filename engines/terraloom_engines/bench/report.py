@@ -7,7 +7,7 @@ from typing import Any
 
 from terraloom.errors import InvalidArgumentError
 from terraloom_engines.bench.ceilings import Ceilings, cpu_ceilings
-from terraloom_engines.bench.envelope import demands
+from terraloom_engines.bench.envelope import SHARE, demands
 from terraloom_engines.bench.generation import PLACE, Effort, generation
 from terraloom_engines.bench.machine import machine_facts
 from terraloom_engines.bench.stages import stage_figures
@@ -33,7 +33,7 @@ def measure(bundle: Bundle, networks: Networks, threads: int, effort: Effort, te
     made = generation(bundle, networks, effort)
     tell("what flights ask for")
     flights = [
-        asdict(need) | {"speed": made.steps_per_s / need.tiles_per_metre if need.tiles_per_metre else float("nan")}
+        asdict(need) | {"speed": SHARE * made.steps_per_s / need.tiles_per_metre if need.tiles_per_metre else float("nan")}
         for need in demands(4, PLACE)
     ]
     return {
