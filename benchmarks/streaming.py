@@ -53,6 +53,7 @@ def metrics(address: ServerAddress) -> dict[str, float]:
         lines = answer.read().decode().splitlines()
     wanted = r'(terraloom_tiles_total|terraloom_contents_total|terraloom_busy_seconds_total)\{.*(?:outcome|source|use)="(\w+)".*\} (\S+)'
     found = [match.groups() for line in lines if (match := re.match(wanted, line))]
+    found += [("reclaimed", "seconds", line.split()[-1]) for line in lines if line.startswith("terraloom_reclaimed_seconds_total{")]
     return {f"{name.removeprefix('terraloom_').removesuffix('_total')}.{label}": float(value) for name, label, value in found}
 
 
@@ -64,10 +65,13 @@ def flight(kind: str, trace: Trace, link: str, store: Path, seconds: float) -> t
             log = asyncio.run((push if kind == "push" else pull).fly(end, trace, seconds))
         counted = metrics(address)
     busy = counted["busy_seconds.used"] + counted["busy_seconds.wasted"]
+    wasted = counted["busy_seconds.wasted"] - counted.get("reclaimed.seconds", 0.0)
     return log, {
         "tiles_generated": round(counted["tiles.generated"]),
         "busy_seconds": round(busy, 2),
-        "wasted_work_percent": round(100 * counted["busy_seconds.wasted"] / busy, 2) if busy else 0.0,
+        "given_up_percent": round(100 * counted["busy_seconds.wasted"] / busy, 2) if busy else 0.0,
+        "wasted_work_percent": round(100 * wasted / busy, 2) if busy else 0.0,
+        "outcomes": {name.removeprefix("tiles."): round(value) for name, value in counted.items() if name.startswith("tiles.")},
     }
 
 

@@ -12,7 +12,15 @@ from terraloom._glb import read_glb
 from terraloom.errors import CancelledError, DataLossError, InvalidArgumentError
 from terraloom_engines.accessors import MeshCompression
 from terraloom_engines.cascade import never
-from terraloom_engines.content import ContentOptions, TileContent, build_content, content_hash, decode_content, encode_content
+from terraloom_engines.content import (
+    BoundsOptions,
+    ContentOptions,
+    TileContent,
+    build_content,
+    content_hash,
+    decode_content,
+    encode_content,
+)
 from terraloom_engines.mesh import build_mesh
 from terraloom_engines.tiling import TileId, tile_from_lonlat, tile_ground_sample_distance
 from terraloom_engines.world import World, open_world
@@ -105,7 +113,15 @@ def test_stored_content_comes_back_and_other_bytes_are_data_loss(world: World) -
 
 def test_work_that_nobody_wants_stops(world: World) -> None:
     with pytest.raises(CancelledError):
-        build_content(world, tile_from_lonlat(9, *ALPS), ContentOptions(), lambda: True)
+        build_content(world, tile_from_lonlat(9, 60.0, 40.0), ContentOptions(), lambda: True)
+
+
+def test_a_tile_whose_field_is_there_is_finished_though_nobody_wants_it_any_more(world: World) -> None:
+    tile = tile_from_lonlat(9, *ALPS)
+    world.field(tile)
+    assert build_content(world, tile, ContentOptions(), lambda: True) == build_content(world, tile, ContentOptions(), never)
+    with pytest.raises(CancelledError, match="no longer wanted"):
+        build_content(world, tile, BoundsOptions(), lambda: True)
 
 
 @pytest.mark.parametrize(

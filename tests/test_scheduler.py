@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from terraloom.errors import CancelledError, DataLossError, InternalError, ResourceExhaustedError, TerraloomError, UnavailableError
 from terraloom_engines.scheduler import Scheduler, Subscription, Workers
 from terraloom_engines.selection import Priority, WorkClass
+from terraloom_engines.waste import MOST_GIVEN_UP, GivenUp, SchedulerCounters
 
 NOW = Priority(WorkClass.NEAR, 0.0, 0)
 
@@ -21,6 +22,8 @@ class Workshop:
     def __init__(self, capacity: int = 1 << 20) -> None:
         self.started: list[str] = []
         self.stored: dict[str, str] = {}
+        self.finishes = False
+        """Whether a piece goes on to its end though it is given up."""
         self.gate = threading.Event()
         self.begun = threading.Semaphore(0)
         self.workers = Workers(capacity)
@@ -31,7 +34,7 @@ class Workshop:
         self.started.append(word)
         self.begun.release()
         while not self.gate.wait(0.002):
-            if cancelled():
+            if cancelled() and not self.finishes:
                 raise CancelledError(f"{word} was given up")
         if word == "damaged":
             raise DataLossError("damaged entry")
@@ -186,6 +189,51 @@ async def test_running_work_that_nobody_wants_any_more_stops(workshop: Workshop)
     await workshop.until(lambda: workshop.scheduler.counters.cancelled == 1)
     assert len(workshop.scheduler) == 0
     assert workshop.scheduler.counters.wasted_seconds == workshop.scheduler.counters.busy_seconds > 0.0
+
+
+async def test_what_was_given_up_is_no_waste_once_it_is_delivered(workshop: Workshop) -> None:
+    counters, subscription = workshop.scheduler.counters, workshop.subscribe()
+    for word, times in (("tile", 2), ("other", 1)):
+        for time in range(times):
+            subscription.replace({word: NOW})
+            await workshop.until_begun()
+            subscription.replace({})
+            await workshop.until(lambda: not len(workshop.scheduler))
+            assert counters.cancelled == time + 1 + (2 if word == "other" else 0)
+        if word == "tile":
+            of_tile = counters.wasted_seconds
+    assert counters.reclaimed_seconds == 0.0 < of_tile < counters.wasted_seconds
+    workshop.gate.set()
+    subscription.replace({"tile": NOW})
+    await workshop.until(lambda: bool(workshop.delivered))
+    assert counters.reclaimed_seconds == pytest.approx(of_tile)
+    workshop.scheduler.used("tile")
+    assert counters.reclaimed_seconds == pytest.approx(of_tile), "once"
+
+
+async def test_a_piece_that_finished_unwanted_is_reclaimed_when_it_is_found(workshop: Workshop) -> None:
+    first = await blocked(workshop)
+    workshop.finishes = True
+    first.cancel()
+    await asyncio.sleep(0.01)
+    workshop.gate.set()
+    await workshop.until(lambda: not len(workshop.scheduler))
+    counters = workshop.scheduler.counters
+    assert (counters.unwanted, counters.reclaimed_seconds) == (1, 0.0)
+    assert counters.wasted_seconds == counters.busy_seconds > 0.0
+    workshop.stored["first"] = "FIRST"
+    assert await workshop.scheduler.run("first", NOW, "another") == "FIRST"
+    assert counters.reclaimed_seconds == counters.wasted_seconds
+
+
+def test_only_so_much_that_was_given_up_is_remembered() -> None:
+    counters = SchedulerCounters()
+    given_up: GivenUp[int] = GivenUp(counters)
+    for key in range(MOST_GIVEN_UP + 1):
+        given_up.add(key, 1.0)
+    for key in (0, 1, MOST_GIVEN_UP, MOST_GIVEN_UP):
+        given_up.reclaim(key)
+    assert (counters.wasted_seconds, counters.reclaimed_seconds) == (MOST_GIVEN_UP + 1.0, 2.0)
 
 
 async def test_work_wanted_again_while_it_stops_is_started_anew(workshop: Workshop) -> None:

@@ -148,9 +148,12 @@ def content_hash(identity: str, tile: TileId, options: Options) -> bytes:
 
 
 def build_content(world: World, tile: TileId, options: Options, cancelled: Callable[[], bool]) -> TileContent:
-    """Generates a tile's field and makes it content. Raises CancelledError when `cancelled()` turns true before the end."""
+    """Generates a tile's field and makes it content. Raises CancelledError when `cancelled()` turns true before its field is there.
+
+    From then on only what needs further fields is given up: mesh and encoding cost little beside the field, and are kept.
+    """
     raster = world.field(tile, cancelled)
-    if cancelled():
+    if isinstance(options, BoundsOptions | CapOptions) and cancelled():
         raise CancelledError(f"tile {tile} is no longer wanted")
     digest = content_hash(world.identity, tile, options)
     if isinstance(options, BoundsOptions):

@@ -23,6 +23,7 @@ from typing import Any, Generic, TypeVar
 from terraloom.errors import CancelledError, InternalError, ResourceExhaustedError, TerraloomError, UnavailableError
 from terraloom_engines.fairness import FairQueue
 from terraloom_engines.selection import Priority, WorkClass
+from terraloom_engines.waste import GivenUp, SchedulerCounters
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -41,32 +42,6 @@ STEADY_SHARE = 0.25
 """How long a piece is wanted ahead before it is generated, over the time until it is needed: what a turning view sees ahead changes."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class SchedulerCounters:
-    """What a scheduler did since it started. Seconds are wall-clock seconds of the worker."""
-
-    found: int = 0
-    """Pieces that were stored already."""
-    generated: int = 0
-    """Pieces generated and delivered."""
-    shared: int = 0
-    """Wants that joined a piece already queued or running for somebody else."""
-    dropped: int = 0
-    """Pieces given up before they were generated: they cost nothing."""
-    cancelled: int = 0
-    """Pieces stopped while running, between two levels of the cascade, since nobody wanted them any more."""
-    preempted: int = 0
-    """Times that a running piece made way for collision and went back into the queue."""
-    unwanted: int = 0
-    """Pieces that finished when nobody wanted them any more."""
-    failed: int = 0
-    """Pieces that ended in an error."""
-    busy_seconds: float = 0.0
-    """Time the worker spent on all pieces."""
-    wasted_seconds: float = 0.0
-    """Part of `busy_seconds` spent on pieces that nobody got."""
 
 
 @dataclass(slots=True, eq=False)
@@ -279,6 +254,7 @@ class Scheduler(Generic[K, T]):
     def __init__(self, find: Callable[[K], T | None], build: Callable[[K, Callable[[], bool]], T], workers: Workers) -> None:
         self.find, self.build, self.workers = find, build, workers
         self.counters = SchedulerCounters()
+        self._given_up: GivenUp[K] = GivenUp(self.counters)
         self._jobs: dict[K, _Job] = {}
         self._closed = False
 
@@ -289,6 +265,10 @@ class Scheduler(Generic[K, T]):
     def knows(self, key: K) -> bool:
         """Whether `key` is under way for anybody. May be asked in any thread."""
         return key in self._jobs
+
+    def used(self, key: K) -> None:
+        """A piece that was kept is used: if it had been given up, it was no waste. Cheap."""
+        self._given_up.reclaim(key)
 
     def by_class(self) -> Counter[WorkClass]:
         """Keys under way that somebody wants, by the class of whoever needs each most."""
@@ -352,6 +332,8 @@ class Scheduler(Generic[K, T]):
         """A key was looked for."""
         if found is not None:
             self.counters.found += 1
+            if job.wanted_by:
+                self.used(job.key)
             self._finish(job, found)
         elif job.wanted_by:
             self.workers.enqueue(job)
@@ -385,12 +367,15 @@ class Scheduler(Generic[K, T]):
             counters.cancelled += 1
         elif isinstance(result, TerraloomError):
             counters.failed += 1
+            counters.wasted_seconds += seconds
+            return
         elif job.wanted_by:
             counters.generated += 1
+            self.used(job.key)
             return
         else:
             counters.unwanted += 1
-        counters.wasted_seconds += seconds
+        self._given_up.add(job.key, seconds)
 
     def _finish(self, job: _Job, result: T | TerraloomError) -> None:
         self._forget(job)

@@ -77,6 +77,7 @@ class Contents:
         content = self._read(key, self._memory)
         if content is not None:
             CONTENTS.labels("memory").inc()
+            self.scheduler.used(key)
         return content
 
     def _ask(self, key: ContentKey) -> None:

@@ -10,12 +10,12 @@ from prometheus_client import Histogram
 from terraloom.v1 import operations_pb2 as ops
 from terraloom.v1 import world_pb2 as pb
 from terraloom.v1.operations_pb2_grpc import OperationsServicer
-from terraloom_engines.scheduler import SchedulerCounters
 from terraloom_engines.server.callers import CALLER, Caller
 from terraloom_engines.server.metrics import CONTENTS, ENCODING, GENERATION, MARGIN, SEND
 from terraloom_engines.server.plans import COLLISION
 from terraloom_engines.server.sessions import AnySession
 from terraloom_engines.server.state import OUTCOMES, State
+from terraloom_engines.waste import SchedulerCounters
 from terraloom_engines.world import World
 
 __all__ = ["Operations"]

@@ -66,6 +66,7 @@ class State(Collector):
         )
         tiles = CounterMetricFamily("terraloom_tiles", "Tiles by what became of them.", labels=["world", "seed", "outcome"])
         busy = CounterMetricFamily("terraloom_busy_seconds", "Time spent on generation.", labels=["world", "seed", "use"])
+        reclaimed = CounterMetricFamily("terraloom_reclaimed_seconds", "Wasted time whose tiles were used later.", labels=["world", "seed"])
         for served in opened:
             name, scheduler = [served.world.name, str(served.world.seed)], served.contents.scheduler
             counters, by_class = scheduler.counters, scheduler.by_class()
@@ -76,7 +77,8 @@ class State(Collector):
                 tiles.add_metric([*name, outcome], getattr(counters, outcome))
             busy.add_metric([*name, "wasted"], counters.wasted_seconds)
             busy.add_metric([*name, "used"], counters.busy_seconds - counters.wasted_seconds)
-        yield from (queue, tiles, busy)
+            reclaimed.add_metric(name, counters.reclaimed_seconds)
+        yield from (queue, tiles, busy, reclaimed)
 
     def _of_sessions(self) -> Iterable[Metric]:
         sessions = self.sessions.all

@@ -5,8 +5,8 @@ from typing import Protocol
 
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom_engines.content import TileContent
-from terraloom_engines.scheduler import SchedulerCounters
 from terraloom_engines.server.credit import CreditWindow
+from terraloom_engines.waste import SchedulerCounters
 
 __all__ = ["Tally"]
 
