@@ -45,6 +45,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     selection     a view in, the tiles it needs out
     collision     a view in, the ground that a body may touch out
     fairness      the order of work among clients: what nobody is starved by
+    waste         work that was given up, and what of it was used after all
     scheduler     one queue of work, ordered by time to need
     bench         what this machine can do
     server        the gRPC face
