@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from terraloom.errors import ResourceExhaustedError
 from terraloom_engines.mesh import geometric_error
-from terraloom_engines.selection import LOOKAHEAD, Criteria, Radius, Region, ScreenSpaceError, Selection, WorkClass, select
+from terraloom_engines.selection import FLATTEST, LOOKAHEAD, Criteria, Radius, Region, ScreenSpaceError, Selection, WorkClass, select
 from terraloom_engines.tiling import TileId, ground_sample_distance, lonlat_bounds, tile_from_lonlat
 from terraloom_engines.viewpoint import RADIUS, ViewState, extrapolate
 from viewpoints import cartesian, views
@@ -48,6 +48,12 @@ def reference_error(view: ViewState, tile: TileId, heights: tuple[float, float])
     distance = sampled_distance(view, tile, heights)
     half = math.tan(math.radians(view.vertical_field_of_view) / 2)
     return geometric_error(tile) * view.viewport_lines / (max(distance, 1e-9) * 2 * half)
+
+
+def lacked(tile: TileId) -> float:
+    """Error in pixels by the share of the picture: ground at a grazing angle takes as much less of it. Of the view `ALPS`."""
+    distance = max(sampled_distance(ALPS, tile, GROUND), 1e-9)
+    return reference_error(ALPS, tile, GROUND) * min(max((ALPS.height - GROUND[0]) / distance, FLATTEST), 1.0)
 
 
 def tangent(height: float, solid: float) -> float:
@@ -309,12 +315,13 @@ def test_the_time_to_need_is_when_the_error_passes_the_target() -> None:
     assert sum(map(abs, late)) / len(late) < 0.15
 
 
-def test_what_is_seen_with_the_greatest_error_comes_first() -> None:
+def test_what_the_picture_lacks_most_comes_first() -> None:
+    """Error times the share of the picture: ground at a grazing angle takes as much less of it."""
     entries = [entry for entry in select(ALPS, Criteria(max_level=13), known).tiles if entry.tile.z > 2]
     ordered = sorted(entries, key=lambda entry: entry.priority)
-    errors = [min(reference_error(ALPS, entry.tile.parent, GROUND), 1e9) for entry in ordered if entry.priority.rank > -math.inf]
-    assert len(errors) > 100
-    assert all(later <= sooner * (1 + 1e-3) for sooner, later in pairwise(errors))
+    lacks = [min(lacked(entry.tile.parent), 1e9) for entry in ordered if entry.priority.rank > -math.inf]
+    assert len(lacks) > 100
+    assert all(later <= sooner * (1 + 1e-3) for sooner, later in pairwise(lacks))
 
 
 def test_several_viewpoints_need_what_each_of_them_needs_once() -> None:
@@ -355,11 +362,16 @@ def test_a_region_is_all_there_at_its_level_and_needs_no_view(region: Region) ->
     assert {entry.tile for entry in finest.tiles} == {leaf for leaf in leaves if leaf.z == 8}
 
 
-def test_near_tiles_are_those_that_bring_the_error_down_to_twice_the_target() -> None:
-    selected = select(ALPS, Criteria(ScreenSpaceError(16.0), max_level=14), known).tiles
-    assert {tile.tile for tile in selected if tile.priority.work_class is WorkClass.NEAR} == tiles_of(
-        select(ALPS, Criteria(ScreenSpaceError(32.0), max_level=14), known)
-    )
+def test_near_tiles_are_those_without_which_the_picture_lacks_over_twice_the_target() -> None:
+    selected = {tile.tile: tile.priority.work_class for tile in select(ALPS, Criteria(ScreenSpaceError(16.0), max_level=14), known).tiles}
+    near = {tile for tile, work_class in selected.items() if work_class is WorkClass.NEAR}
+    assert len(near) > 40
+    assert near < tiles_of(select(ALPS, Criteria(ScreenSpaceError(32.0), max_level=14), known))
+    for tile in (tile for tile in selected if tile.has_parent):
+        if tile in near:
+            assert lacked(tile.parent) > 32.0 * (1 - 1e-3) and tile.parent in near
+        elif tile.parent in near:
+            assert lacked(tile.parent) <= 32.0 * (1 + 1e-3)
 
 
 def test_geometric_error_is_four_ground_sample_distances_at_the_tile() -> None:

@@ -28,6 +28,8 @@ from terraloom_engines.mesh import geometric_error
 from terraloom_engines.tiling import MAX_LEVEL, TileId, WorldKind, lonlat_bounds, plane_bounds, plane_side, tile_from_place
 from terraloom_engines.viewpoint import RADIUS, ViewState, extrapolate
 
+FLATTEST = 1 / 256
+"""Least height of the eye over its distance from ground that counts: what rises above the plain is seen though the plain is not."""
 LOOKAHEAD = (1.0, 2.0, 4.0, 8.0)
 """Seconds ahead at which a moving viewpoint is extrapolated."""
 MAX_TILES = 8192
@@ -45,9 +47,9 @@ class WorkClass(IntEnum):
     COLLISION = 1
     """A body is about to touch it."""
     NEAR = 2
-    """Visible; without it the error is over twice the target."""
+    """Visible; without it the error is over twice the target, by the share of the picture that it is seen in."""
     FAR = 3
-    """Visible; brings the error from twice the target down to the target."""
+    """Visible; the rest, down to the target."""
     PREFETCH = 4
     """Not needed yet."""
 
@@ -59,8 +61,8 @@ class Priority(NamedTuple):
     time_to_need: float
     """Seconds until the extrapolated viewpoint needs the tile; 0 when it does now."""
     rank: float = 0.0
-    """Order of what is needed at the same time. Of pictures: how many times the error that is seen while the tile is missing must be
-    doubled to be the target, so that the greatest error goes first; else a level."""
+    """Order of what is needed at the same time. Of pictures: how many times the error that is seen while the tile is missing, by the
+    share of the picture that it is seen in, must be doubled to be the target, so that what it lacks most goes first; else a level."""
     level: int = 0
 
 
@@ -186,14 +188,28 @@ class _Trajectory:
             measure = viewer.measure(tile)
             distance = viewer.along_ground(measure) if isinstance(by, Radius) else viewer.distance(measure, heights)
             if distance < reach and (isinstance(by, Radius) or viewer.sees(tile, measure, heights)):
-                rank = tile.z + 1.0 if isinstance(by, Radius) else math.log2(distance / reach) if distance > 0.0 else -math.inf
+                if isinstance(by, Radius):
+                    near, rank = 2 * distance < reach, tile.z + 1.0
+                else:
+                    rank = _rank(distance, reach, viewer.view.height - heights[0])
+                    near = rank < -1.0
                 if seconds == 0.0:
-                    return _Need(WorkClass.NEAR if 2 * distance < reach else WorkClass.FAR, 0.0, rank - self.urgency)
+                    return _Need(WorkClass.NEAR if near else WorkClass.FAR, 0.0, rank - self.urgency)
                 return _Need(WorkClass.PREFETCH, _crossing(before, (seconds, distance), reach), rank - self.urgency)
             if seconds == 0.0 and distance - self.travel >= reach:
                 return None  # out of reach all along the way
             before = seconds, distance
         return None
+
+
+def _rank(distance: float, reach: float, above: float) -> float:
+    """Doublings that the error of ground at a distance lacks to be the target, which it is at `reach`; more, the flatter it is seen.
+
+    Ground that is seen at a grazing angle takes as much less of the picture: its height below the eye (`above`) over its distance.
+    """
+    if distance <= 0.0:
+        return -math.inf
+    return math.log2(distance / reach) - math.log2(min(max(above / distance, FLATTEST), 1.0))
 
 
 def plane_reach(height: float) -> float:
