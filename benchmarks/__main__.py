@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import generation, glb, http, machine, reconnect, relief, serving, towns, urgency
+from benchmarks import drift, generation, glb, http, machine, reconnect, relief, serving, towns, urgency
 
 BENCHES = {
     "generation": generation.measure,
@@ -17,6 +17,7 @@ BENCHES = {
     "http": http.measure,
     "urgency": urgency.measure,
     "reconnect": reconnect.measure,
+    "drift": drift.measure,
 }
 
 

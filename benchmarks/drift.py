@@ -1,0 +1,124 @@
+"""Does a world stay itself? Steps across the borders of tiles, and statistics far from where one began: `python -m benchmarks drift`.
+
+Seams: the mean step of neighbouring pixels across the borders of tiles over that inside them, 1 where no border shows. Neighbours agree
+bit for bit on what they share, so nothing can gape; what could show is the lattice, since a tile's border is one of pixels of all levels.
+
+Drift: the same statistics at growing distances from the origin of invented worlds, over seeds and directions. What drifts has a slope over
+the logarithm of the distance whose interval does not contain 0.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from benchmarks import morphometry
+from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, Field
+from terraloom_engines.tiling import TILE_SIZE, TileId, row_ground_sample_distance, tile_from_place
+from terraloom_engines.viewpoint import ViewState, extrapolate
+from terraloom_engines.world import open_world
+
+PLACES = ((8.0, 46.5), (-112.1, 36.1), (-101.5, 38.5), (30.0, -2.0), (5.5, 24.0))
+SEAM_LEVELS = (6, 8, 10, 12, 14)
+DISTANCES = (0.0, 10e3, 100e3, 1_000e3, 10_000e3)
+"""Metres from the start."""
+SEEDS, HEADINGS = (1, 2, 3), (20.0, 110.0, 200.0, 290.0)
+DRIFT_LEVEL = 11
+Raster = NDArray[np.float64]
+
+
+def rasters(field: Field) -> dict[str, Raster]:
+    """Elevation (metres) and brightness (8-bit steps) with one pixel of the neighbours on every side."""
+    ringed = field.crop(1)
+    return {
+        "elevation": ringed.channel("elevation") * ELEVATION_UNIT,
+        "imagery": ringed.imagery.mean(axis=0) * COLOUR_UNIT,
+    }
+
+
+def steps(raster: Raster) -> tuple[float, float]:
+    """Mean absolute step across a tile's four borders, and inside; `raster` has a ring of neighbours."""
+    across = [np.abs(np.diff(raster, axis=axis)) for axis in (0, 1)]
+    borders = np.concatenate([across[0][[0, -1], 1:-1].ravel(), across[1][1:-1, [0, -1]].ravel()])
+    inside = np.concatenate([across[0][1:-1, 1:-1].ravel(), across[1][1:-1, 1:-1].ravel()])
+    return float(borders.mean()), float(inside.mean())
+
+
+def seams() -> dict[str, Any]:
+    """Steps across borders over those inside by level: geometric means over blocks of 4 x 4 tiles at five places of Earth."""
+    world, out = open_world("earth"), dict[str, Any]()
+    for level in SEAM_LEVELS:
+        found: dict[str, list[float]] = {"elevation": [], "imagery": []}
+        for place in PLACES:
+            corner = tile_from_place(world.kind, level - 2, *place)
+            tiles = [TileId(level, 4 * corner.x + i % 4, 4 * corner.y + i // 4) for i in range(16)]
+            pairs: dict[str, list[tuple[float, float]]] = {name: [] for name in found}
+            for tile in tiles:
+                for name, raster in rasters(world.field(tile, wanted=tiles.__contains__)).items():
+                    pairs[name].append(steps(raster))
+            for name, each in pairs.items():
+                borders, inside = np.mean(each, axis=0)
+                found[name].append(math.log(max(borders, 1e-9) / max(inside, 1e-9)))
+        out[f"z{level}"] = {name: interval(values, math.exp) for name, values in found.items()}
+    return out
+
+
+def interval(values: list[float], undo: Any = float) -> dict[str, float]:
+    """Mean and 95 % interval (Student's t) of values, after `undo`."""
+    mean, half = float(np.mean(values)), float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    return {"mean": round(undo(mean), 3), "low": round(undo(mean - half), 3), "high": round(undo(mean + half), 3)}
+
+
+def statistics(field: Field, gsd: float) -> dict[str, float]:
+    """What is looked at: slope, spectrum and lattice of the ground, brightness and its texture."""
+    height, light = (raster[1:-1, 1:-1] for raster in rasters(field).values())
+    south, east = np.gradient(height, gsd)
+    slope = np.degrees(np.arctan(np.hypot(east, south)))
+    return {
+        "median slope, degrees": float(np.median(slope)), "95th percentile of slope, degrees": float(np.percentile(slope, 95)),
+        "spectral slope": morphometry.spectral_slope(height), "axis ratio": morphometry.axis_ratio(height),
+        "brightness, 8-bit steps": float(light.mean()), "texture, 8-bit steps": float(np.abs(np.diff(light, axis=0)).mean()),
+    }  # fmt: skip
+
+
+def far_statistics(kind: str) -> list[tuple[float, dict[str, float]]]:
+    """Distance in metres and statistics of a tile there, for all seeds, headings and distances; tiles without land are left out."""
+    found = []
+    for seed in SEEDS:
+        world = open_world(f"{kind}:{seed}")
+        for heading in map(math.radians, HEADINGS):
+            for distance in DISTANCES:
+                step = math.sin(heading) * distance, math.cos(heading) * distance, 0.0
+                there = extrapolate(ViewState(0.0, 0.0, 0.0, velocity=step, kind=world.kind), 1.0)
+                tile = tile_from_place(world.kind, DRIFT_LEVEL, there.east, there.north)
+                field = world.field(tile)
+                if (field.crop(0).channel("land") > 0).mean() > 0.5:
+                    gsd = row_ground_sample_distance(tile.z, tile.y * TILE_SIZE, world.kind)
+                    found.append((distance, statistics(field, gsd)))
+    return found
+
+
+def drift(kind: str) -> dict[str, Any]:
+    """By statistic: its means by distance, and its slope over log10(1 + kilometres) with a 95 % interval."""
+    rows = far_statistics(kind)
+    decades = np.log10([1 + distance / 1000 for distance, _ in rows])
+    out: dict[str, Any] = {"tiles": len(rows)}
+    for name in rows[0][1]:
+        values = np.array([row[name] for _, row in rows])
+        fit = stats.linregress(decades, values)
+        half = stats.t.ppf(0.975, len(rows) - 2) * fit.stderr
+        by_distance = {
+            f"{distance / 1000:.0f} km": round(float(values[[d == distance for d, _ in rows]].mean()), 3) for distance in DISTANCES
+        }
+        out[name] = {
+            "mean by distance": by_distance, "slope per decade": round(float(fit.slope), 4),
+            "low": round(float(fit.slope - half), 4), "high": round(float(fit.slope + half), 4),
+        }  # fmt: skip
+    return out
+
+
+def measure() -> dict[str, Any]:
+    """All figures of this module."""
+    return {"steps across borders over those inside": seams(), "drift": {kind: drift(kind) for kind in ("plane", "planet")}}
