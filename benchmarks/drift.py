@@ -3,7 +3,7 @@
 Seams: the mean step of neighbouring pixels across the borders of tiles over that inside them, 1 where no border shows. Neighbours agree
 bit for bit on what they share, so nothing can gape; what could show is the lattice, since a tile's border is one of pixels of all levels.
 
-Drift: the same statistics at growing distances from the origin of invented worlds, over seeds and directions. What drifts has a slope over
+Drift: the same statistics at growing distances from a dry place of invented worlds, over seeds and directions. What drifts has a slope over
 the logarithm of the distance whose interval does not contain 0.
 """
 
@@ -16,6 +16,7 @@ from scipy import stats
 
 from benchmarks import morphometry
 from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, Field
+from terraloom_engines.spawn import find_spawn
 from terraloom_engines.tiling import TILE_SIZE, TileId, row_ground_sample_distance, tile_from_place
 from terraloom_engines.viewpoint import ViewState, extrapolate
 from terraloom_engines.world import open_world
@@ -88,10 +89,11 @@ def far_statistics(kind: str) -> list[tuple[float, dict[str, float]]]:
     found = []
     for seed in SEEDS:
         world = open_world(f"{kind}:{seed}")
+        start = find_spawn(world)
         for heading in map(math.radians, HEADINGS):
             for distance in DISTANCES:
                 step = math.sin(heading) * distance, math.cos(heading) * distance, 0.0
-                there = extrapolate(ViewState(0.0, 0.0, 0.0, velocity=step, kind=world.kind), 1.0)
+                there = extrapolate(ViewState(start.east, start.north, 0.0, velocity=step, kind=world.kind), 1.0)
                 tile = tile_from_place(world.kind, DRIFT_LEVEL, there.east, there.north)
                 field = world.field(tile)
                 if (field.crop(0).channel("land") > 0).mean() > 0.5:
@@ -109,8 +111,9 @@ def drift(kind: str) -> dict[str, Any]:
         values = np.array([row[name] for _, row in rows])
         fit = stats.linregress(decades, values)
         half = stats.t.ppf(0.975, len(rows) - 2) * fit.stderr
+        groups = {distance: [d == distance for d, _ in rows] for distance in DISTANCES}
         by_distance = {
-            f"{distance / 1000:.0f} km": round(float(values[[d == distance for d, _ in rows]].mean()), 3) for distance in DISTANCES
+            f"{distance / 1000:.0f} km": round(float(values[group].mean()), 3) for distance, group in groups.items() if any(group)
         }
         out[name] = {
             "mean by distance": by_distance, "slope per decade": round(float(fit.slope), 4),
