@@ -90,15 +90,15 @@ def far_statistics(kind: str) -> list[tuple[float, dict[str, float]]]:
     for seed in SEEDS:
         world = open_world(f"{kind}:{seed}")
         start = find_spawn(world)
-        for heading in map(math.radians, HEADINGS):
-            for distance in DISTANCES:
-                step = math.sin(heading) * distance, math.cos(heading) * distance, 0.0
-                there = extrapolate(ViewState(start.east, start.north, 0.0, velocity=step, kind=world.kind), 1.0)
-                tile = tile_from_place(world.kind, DRIFT_LEVEL, there.east, there.north)
-                field = world.field(tile)
-                if (field.crop(0).channel("land") > 0).mean() > 0.5:
-                    gsd = row_ground_sample_distance(tile.z, tile.y * TILE_SIZE, world.kind)
-                    found.append((distance, statistics(field, gsd)))
+        ways = [(0.0, 0.0), *((heading, distance) for heading in map(math.radians, HEADINGS) for distance in DISTANCES[1:])]
+        for heading, distance in ways:
+            step = math.sin(heading) * distance, math.cos(heading) * distance, 0.0
+            there = extrapolate(ViewState(start.east, start.north, 0.0, velocity=step, kind=world.kind), 1.0)
+            tile = tile_from_place(world.kind, DRIFT_LEVEL, there.east, there.north)
+            field = world.field(tile)
+            if (field.crop(0).channel("land") > 0).mean() > 0.5:
+                gsd = row_ground_sample_distance(tile.z, tile.y * TILE_SIZE, world.kind)
+                found.append((distance, statistics(field, gsd)))
     return found
 
 

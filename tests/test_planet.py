@@ -10,9 +10,10 @@ from terraloom.errors import InvalidArgumentError
 from terraloom_engines.bundle import embedded_bundles
 from terraloom_engines.bundle.earth import EarthBase
 from terraloom_engines.bundle.planet import PlanetBase
+from terraloom_engines.bundle.planet.biomes import BRIGHTEST
 from terraloom_engines.bundle.planet.patches import Patch
-from terraloom_engines.field import CHANNELS, LAND_FULL
-from terraloom_engines.tiling import TileId, row_ground_sample_distance
+from terraloom_engines.field import CHANNELS, COLOUR_UNIT, LAND_FULL
+from terraloom_engines.tiling import TileId, row_ground_sample_distance, tile_from_lonlat
 from terraloom_engines.world import open_base, open_world
 
 HALO = 48
@@ -142,6 +143,22 @@ def test_colour_follows_the_climate(globes: dict[int, np.ndarray]) -> None:
         assert np.median(blue[:20]) > 200
         tropics = np.s_[250:262]
         assert np.median(green[tropics] - blue[tropics]) > 10
+
+
+def test_no_colour_is_at_the_end_of_its_range(globes: dict[int, np.ndarray]) -> None:
+    for globe in globes.values():
+        for band in ("red", "green", "blue"):
+            assert globe[CHANNELS.index(band)].max() * COLOUR_UNIT <= BRIGHTEST
+
+
+def test_land_at_the_water_is_no_plate() -> None:
+    """A steep coast: where a step put pure land on the water's very level, all below it stayed flat, a square of 18 km."""
+    world = open_world("planet:3")
+    field = world.field(tile_from_lonlat(11, 50.3462, -54.7327)).crop(0)
+    ground, pure = field.channel("elevation"), field.channel("land") == LAND_FULL
+    flat = pure[:, 1:] & pure[:, :-1] & (ground[:, 1:] == ground[:, :-1])
+    assert pure.mean() > 0.4
+    assert flat.mean() < 1e-3
 
 
 def test_the_world_of_a_seed_is_spelt_in_one_way() -> None:

@@ -23,6 +23,8 @@ REPOSE = 0.22
 """Spread inside a pixel over its size from which on relief counts as excess: a slope of 37 degrees."""
 COAST_SPREADS = 0.5
 """Land that the mask puts beside the sea has a mean of at least this many of its spreads: lower, it would have to be flat."""
+TO_THE_WATER = 0.75
+"""Share of the way to the water's level that pure land, or pure water, may go in one step: a pixel at that level stays a plate for ever."""
 TALLEST = 2.5
 """Land beside water that a mask knows departs from its parent by at most so many of the parent's spreads; else the mask is not heeded."""
 EXCESS_PERCENT = 35
@@ -164,8 +166,9 @@ def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation:
     near = slice(halo - KINK_REACH, window.side - halo + KINK_REACH)
     steps = deviations(details + np.float32(spec.kinks) * kinks(elevation[near, near].astype(np.float32)))
     reach = np.broadcast_to(crop_rows(window, halo)[:, None] * np.float32(REACH / ELEVATION_UNIT), parent.shape)
-    below = np.where((coast == LAND_FULL) & (over >= 1), np.minimum(np.maximum(over - 2, 0), reach), reach).astype(np.float32)
-    above = np.where((coast == 0) & (over <= -1), np.minimum(np.maximum(-2 - over, 0), reach), reach).astype(np.float32)
+    depth = np.maximum(np.abs(over) - 2, 0).astype(np.float32) * np.float32(TO_THE_WATER)
+    below = np.where((coast == LAND_FULL) & (over >= 1), np.minimum(depth, reach), reach)
+    above = np.where((coast == 0) & (over <= -1), np.minimum(depth, reach), reach)
     children = conserve(parent, steps * bound_scale(steps, below, above))
     drawn = threshold_hillslopes(child_relief(relief[inner, inner], sample[3:], spec), crop_rows(window, halo))
     lands = waters.mask[:, inner, inner] if waters.mask is not None else None

@@ -54,6 +54,8 @@ class _Job:
     looked_up: bool = False
     since: float = field(default_factory=time.monotonic)
     """When somebody first wanted it."""
+    postponed: bool = False
+    """Whether it comes back to the queue by itself."""
 
     @property
     def priority(self) -> Priority:
@@ -133,7 +135,9 @@ class Workers:
         """Queues a wanted piece that is in no thread, or re-orders it; one that is only wanted ahead waits until that has proved steady."""
         if job.looked_up and (left := job.unproved) > 0:
             self._builds.remove(job)
-            asyncio.get_running_loop().call_later(left, self._enqueue_later, job)
+            if not job.postponed:
+                job.postponed = True
+                asyncio.get_running_loop().call_later(left, self._come_back, job)
             return
         queue = self._builds if job.looked_up else self._lookups
         queue.put(job, job.by_client())
@@ -142,7 +146,8 @@ class Workers:
         if job.looked_up and running is not None and running.wanted_by and not self._preempted:
             self._preempted = self._makes_way(running, job)
 
-    def _enqueue_later(self, job: _Job) -> None:
+    def _come_back(self, job: _Job) -> None:
+        job.postponed = False
         if job.wanted_by and not job.in_thread:
             self.enqueue(job)
 

@@ -76,7 +76,7 @@ def figures(now: "ops.ServerStats", before: "ops.ServerStats | None") -> Figures
         tiles_per_second=max(grown("tiles", "callers"), 0.0) / seconds,
         bytes_per_second=max(grown("bytes", "callers"), 0.0) / seconds,
         generated_per_second=max(grown("tiles_generated", "worlds"), 0.0) / seconds,
-        wasted_share=wasted / busy if busy > 0 else math.nan,
+        wasted_share=max(wasted, 0.0) / busy if busy > 0 else math.nan,
         busy_share=min(max(busy, 0.0) / seconds, 1.0),
         sources={name: count / handed_out if handed_out else math.nan for name, count in sources.items()},
         latencies={name: _latency(now, former, f"{name}_seconds", seconds) for name in LATENCIES},

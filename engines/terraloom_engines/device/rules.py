@@ -19,7 +19,7 @@ from terraloom_engines.device.finishing import (
 )
 from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.imagery import CHROMA, HAZE, HEADROOM, NEAREST, WHITE
-from terraloom_engines.lifting import COAST_SPREADS, EXCESS_PERCENT, REACH, RELIEF_RANGE, TALLEST
+from terraloom_engines.lifting import COAST_SPREADS, EXCESS_PERCENT, REACH, RELIEF_RANGE, TALLEST, TO_THE_WATER
 from terraloom_engines.stages import StageSpec
 from terraloom_engines.upsampling import REACH as KINK_REACH
 
@@ -87,8 +87,9 @@ class Rules:
         near = slice(halo - KINK_REACH, side - halo + KINK_REACH)
         steps = deviations(details + spec.kinks * kinks(parents.elevation[near, near].float()))
         reach = (parents.gsd[inner, None] * (REACH / ELEVATION_UNIT)).expand_as(parent)
-        below = torch.where((coast == LAND_FULL) & (over >= 1), torch.minimum((over - 2).clamp(min=0).float(), reach), reach)
-        above = torch.where((coast == 0) & (over <= -1), torch.minimum((-2 - over).clamp(min=0).float(), reach), reach)
+        depth = (over.abs() - 2).clamp(min=0).float() * TO_THE_WATER
+        below = torch.where((coast == LAND_FULL) & (over >= 1), torch.minimum(depth, reach), reach)
+        above = torch.where((coast == 0) & (over <= -1), torch.minimum(depth, reach), reach)
         children = conserve(parent, steps * bound_scale(steps, below, above))
         drawn = _hillslopes(child_relief(relief, sample[3:], spec), parents.knee[inner, None])
         lands = parents.mask[:, inner, inner] if parents.mask is not None else None

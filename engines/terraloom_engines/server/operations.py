@@ -76,8 +76,9 @@ def _session(session: AnySession, caller: str) -> ops.SessionSummary:
 
 def _world(world: World, counters: SchedulerCounters) -> ops.WorldSummary:
     names = {f"tiles_{outcome}": getattr(counters, outcome) for outcome in OUTCOMES}
-    seconds = {name: getattr(counters, name) for name in ("busy_seconds", "wasted_seconds")}
-    return ops.WorldSummary(world=pb.WorldId(name=world.name, seed=world.seed), **names, **seconds)
+    wasted = counters.wasted_seconds - counters.reclaimed_seconds
+    busy = counters.busy_seconds
+    return ops.WorldSummary(world=pb.WorldId(name=world.name, seed=world.seed), **names, busy_seconds=busy, wasted_seconds=wasted)
 
 
 def _caller(caller: Caller) -> ops.CallerSummary:

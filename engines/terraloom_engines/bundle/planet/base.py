@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from terraloom.errors import InvalidArgumentError
 from terraloom_engines.bundle.averages import halved
-from terraloom_engines.bundle.planet.biomes import land_colour
+from terraloom_engines.bundle.planet.biomes import BRIGHTEST, land_colour
 from terraloom_engines.bundle.planet.climate import MAP_LEVEL, Climate
 from terraloom_engines.bundle.planet.curves import Raster, log2
 from terraloom_engines.bundle.planet.fractals import Noise
@@ -23,11 +23,11 @@ from terraloom_engines.tiling import TILE_SIZE, TileId, WorldKind, row_ground_sa
 
 F = np.float32
 Steps = NDArray[np.int32]
-VERSION = 1
+VERSION = 2
 """Grows whenever a planet changes for a seed."""
 STRIP_PIXELS = 1 << 16
 """Pixels evaluated at a time, so that a processor's cache holds them."""
-WHITE = F(255 / COLOUR_UNIT)
+WHITE = F(BRIGHTEST / COLOUR_UNIT)
 HURST = 0.55
 """Exponent by which the spread inside a pixel grows with its size."""
 

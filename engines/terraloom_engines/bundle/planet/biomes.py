@@ -30,7 +30,9 @@ COLOURS = (
 """sRGB by temperature (rows, degrees Celsius) and moisture (columns)."""
 DESERTS = ((208, 184, 146), (194, 160, 118), (170, 130, 90), (142, 110, 80), (108, 93, 76))
 """Bare ground: dunes, sand, iron-stained sand, gravel, dark rock."""
-ICE = (248, 251, 252)
+ICE = (226, 231, 236)
+BRIGHTEST = 242
+"""No colour is brighter: pixels at the end of the range have children of one colour only, and stay plates with straight edges for ever."""
 
 _TABLE = np.array(COLOURS, np.float32)
 _DESERTS = np.array(DESERTS, np.float32)[:, None].repeat(2, axis=1)
@@ -59,7 +61,7 @@ def land_colour(noise: Noise, climate: Climate, patch: Patch, height: Raster, ro
     out = []
     for colour, desert, white in zip(vegetated, deserts, ICE, strict=True):
         ground = colour + bare * (desert - colour)
-        out.append(np.clip((ground + snow * (F(white) - ground)) * light, 0, 255))
+        out.append(np.clip((ground + snow * (F(white) - ground)) * light, 0, BRIGHTEST))
     return out
 
 
