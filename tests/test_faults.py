@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
 from benchmarks.links import Link, run_link
 from grpc._cython import cygrpc
@@ -70,9 +71,10 @@ class Server:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Server]:
-    """One server for all faults that it must survive."""
+    """One server for all faults that it must survive, without a defect in its log."""
     with Server() as server:
         yield server
+        assert "Traceback" not in server.log()
 
 
 def soon(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
@@ -198,6 +200,13 @@ def test_noise_on_the_port_of_grpc_ends_its_connection_and_nothing_else(served: 
             pass
     with connect(served.address) as client:
         assert client.describe().protocol_version == 1
+
+
+@pytest.mark.parametrize("method", ["Terraloom/GetTile", "Terraloom/Subscribe", "Terraloom/Stream", "Operations/GetServerStats"])
+def test_bytes_that_are_no_message_are_refused_and_fill_no_log(served: Server, method: str) -> None:
+    with grpc.insecure_channel(served.address) as channel, pytest.raises(grpc.RpcError, match="is no message of its kind") as caught:
+        list(channel.stream_stream(f"/terraloom.v1.{method}")(iter([b"\xff" * 20]), timeout=PATIENCE))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_every_option_of_a_channel_is_one_that_grpc_knows() -> None:

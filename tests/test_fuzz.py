@@ -24,6 +24,7 @@ from terraloom_engines.cli.render import parse_size
 from terraloom_engines.cli.tile import tile_at
 from terraloom_engines.content import GridOptions, decode_content
 from terraloom_engines.render.places import parse_place, parse_spot
+from terraloom_engines.server.app import OPERATIONS, SERVICE
 from terraloom_engines.store import MemoryStore, decode_entry, open_store
 from terraloom_engines.tiling import TileId as EnginesTileId
 from terraloom_engines.tiling import WorldKind
@@ -107,6 +108,24 @@ def test_any_request_gets_an_answer_or_a_typed_error(stub: TerraloomStub, name: 
         request.world.ClearField("seed")  # type: ignore[attr-defined]  # else every request opens a world of its own
     status, text = status_of(lambda: getattr(stub, name)(request, timeout=5.0))
     assert status in TYPED and "\n" not in text, text
+
+
+METHODS = [f"/{SERVICE}/{method.name}" for method in pb.DESCRIPTOR.services_by_name["Terraloom"].methods]
+METHODS += [
+    "/grpc.health.v1.Health/Check",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    f"/{OPERATIONS}/GetServerStats",
+]
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(method=st.sampled_from(METHODS), data=st.binary(min_size=1, max_size=40) | st.just(b"\x0a\x02\xff\xfe"))
+def test_any_bytes_are_a_request_or_refused(server: str, method: str, data: bytes) -> None:
+    """Left to gRPC, they end as UNKNOWN."""
+    with grpc.insecure_channel(server) as channel:
+        status, text = status_of(lambda: list(channel.stream_stream(method)(iter([data]), timeout=5.0)))
+    assert status in TYPED and "\n" not in text, (status, text)
+    assert len(text) < 400
 
 
 client_messages = messages_of(pb.ClientMessage)

@@ -67,7 +67,9 @@ def test_top_prints_a_server_for_programs_and_for_people(server: ServerAddress, 
     assert answer["server"]["uptime"] > 0 and isinstance(answer["server"]["contents"]["generated"], int)
     assert set(answer["figures"]["latencies"]) == {"generation", "encoding", "sending", "margin"}
     stats = client.server_stats()
+    del stats.sessions[:]
     stats.sessions.extend([ops.SessionSummary(session_id="0123456789abcdef", client="someone's [b]program[/b] with a long name")] * 3)
+    stats.sessions[0].client = "\x1b[2Jx"
     stats.sessions[-1].MergeFrom(
         ops.SessionSummary(tiles_sent=123_456, bytes_sent=9 << 30, seconds=86_399.0, tiles_held=2048, collision=True)
     )
@@ -75,6 +77,7 @@ def test_top_prints_a_server_for_programs_and_for_people(server: ServerAddress, 
     Console(file=out, width=80, force_terminal=False).print(picture(server, stats, figures(stats, None), 12))
     lines = out.getvalue().splitlines()
     assert max(map(len, lines)) <= 80 and "123456" in out.getvalue() and "c someone's [" in out.getvalue()
+    assert "\x1b" not in out.getvalue()
     assert any(line.strip().startswith("generate") for line in lines) and any("of the time" in line for line in lines)
 
 
@@ -115,7 +118,7 @@ def test_a_log_is_one_line_an_event_and_shows_no_token(kind: str, capfd: pytest.
         set_up(kind, "info")  # type: ignore[arg-type]
         token, log = new_token(), logging.getLogger("terraloom_engines.test")
         log.debug("too quiet to be told")
-        log.info("first\nsecond", extra={"session": "abc", "client": f"x {token}"})
+        log.info("first\nsecond", extra={"session": "abc", "client": f"x {token}", "where": "\x1b[2J\x9b31m"})
         try:
             raise ValueError(f"holds {token}")
         except ValueError:
@@ -125,10 +128,11 @@ def test_a_log_is_one_line_an_event_and_shows_no_token(kind: str, capfd: pytest.
     told = capfd.readouterr().err
     assert token not in told and told.count("tl_***") == 2
     lines = told.splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 2 and all(map(str.isprintable, lines)), "nothing ends a line or moves the cursor"
     if kind == "json":
         first, second = map(json.loads, lines)
         assert (first["level"], first["message"], first["session"]) == ("info", "first\nsecond", "abc")
+        assert first["where"] == "\x1b[2J\x9b31m"
         assert "ValueError" in second["exception"] and second["logger"] == "terraloom_engines.test"
     else:
         assert "INFO" in lines[0] and "session=abc" in lines[0] and "ValueError" in lines[1]

@@ -91,6 +91,8 @@ def _sessions(now: "ops.ServerStats", most: int) -> "RenderableType":
     from rich.markup import escape
     from rich.table import Table
 
+    from terraloom_engines.server.checks import visible
+
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     for name, width in (("sess.", 6), ("who", 14), ("world", 9)):
         table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=width)
@@ -98,13 +100,13 @@ def _sessions(now: "ops.ServerStats", most: int) -> "RenderableType":
         table.add_column(name, no_wrap=True, justify="right", min_width=width)
     for one in now.sessions[:most]:
         world = one.world.name + (f"/{one.world.seed}" if one.world.seed else "")
-        who = one.caller or one.client
+        who = visible(one.caller or one.client)
         figures = (f"{one.bytes_sent / 1e6:.1f}", f"{one.tiles_held}", f"{one.tiles_wanted}", f"{one.bytes_unacknowledged / 1e3:.0f}")
         mark = "[yellow]c[/] " if one.collision else "" if one.attached else "[dim]?[/] "
         table.add_row(
             one.session_id[:6],
             mark + escape(who),
-            escape(world),
+            escape(visible(world)),
             _duration(one.seconds),
             f"{one.tiles_sent}",
             *figures,

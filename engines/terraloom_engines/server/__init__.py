@@ -4,6 +4,9 @@ Read it in this order:
 
     checks      ranges of numbers that come from outside
     bounds      how long every field of a request may be
+    decoding    bytes that are no message, told as such
+    abreast     a lot done by a few tasks
+    admission   how much of what calls ask for may be in hand
     logs        one line an event
     certificates  who the server is, and whose clients it takes
     rates       how much a caller may have a second

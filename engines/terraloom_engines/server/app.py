@@ -40,6 +40,8 @@ TOKENS_SECONDS = 0.5
 """How often the file of tokens is looked at."""
 MOST_STREAMS = 512
 """Calls at a time on one connection; the next one waits."""
+MOST_CONNECTIONS = 8192
+"""At a time; a client has one for its calls and one for each of its streams."""
 METADATA_BYTES = 16 << 10
 IDLE_SECONDS, AGE_SECONDS = 600.0, 3600.0
 """When a connection without calls is closed, and when any is asked to be made anew: calls that run go on, later ones show certificates
@@ -203,6 +205,7 @@ def _keepalive() -> list[tuple[str, int]]:
 def _bounds() -> list[tuple[str, int]]:
     """Channel options: what one connection may take."""
     return [
+        ("grpc.max_allowed_incoming_connections", MOST_CONNECTIONS),
         ("grpc.max_concurrent_streams", MOST_STREAMS),
         ("grpc.max_metadata_size", METADATA_BYTES // 2),
         ("grpc.absolute_max_metadata_size", METADATA_BYTES),

@@ -2,12 +2,13 @@
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 
 from terraloom.errors import FailedPreconditionError
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom_engines.content import ContentOptions, GridOptions
 from terraloom_engines.selection import Criteria, Priority, WorkClass
+from terraloom_engines.server.abreast import for_each
 from terraloom_engines.server.checks import count_in_range, in_range
 from terraloom_engines.server.contents import ContentKey, Contents
 from terraloom_engines.server.plans import make_plan
@@ -18,6 +19,8 @@ from terraloom_engines.viewpoint import ViewState
 
 MOST_TILES = 4096
 """Tiles of one barrier."""
+PLANNED_TILES = 2048
+"""What a barrier on a view or a session counts for, of which it is not known beforehand how many tiles it needs; most need some 500."""
 AT_ONCE = 64
 """Tiles of one barrier that wait in the scheduler's queue at a time."""
 
@@ -30,9 +33,9 @@ class Barrier:
         self.ready: set[ContentKey] = set()
         self.complete = False
 
-    async def region(self, tiles: Iterable[TileId], options: ContentOptions) -> None:
+    async def region(self, tiles: Collection[TileId], options: ContentOptions) -> None:
         """Waits for exactly these tiles."""
-        await self._gather(ContentKey(tile, options) for tile in tiles)
+        await self._gather([ContentKey(tile, options) for tile in tiles])
         self.complete = True
 
     async def view(self, view: ViewState, criteria: Criteria, options: ContentOptions) -> None:
@@ -56,18 +59,13 @@ class Barrier:
         while missing := {ContentKey(tile, options) for tile in make_plan(views, criteria, options, heights).needed} - self.ready:
             await self._gather(missing)
 
-    async def _gather(self, keys: Iterable[ContentKey]) -> None:
-        room = asyncio.Semaphore(AT_ONCE)
-
-        async def one(key: ContentKey) -> None:
+    async def _gather(self, keys: Collection[ContentKey]) -> None:
+        async def obtain(key: ContentKey) -> None:
             work_class = WorkClass.COLLISION if isinstance(key.options, GridOptions) else WorkClass.NEAR
-            async with room:
-                await self._contents.get(key, Priority(work_class, 0.0, key.tile.z, key.tile.z), self._client)
+            await self._contents.get(key, Priority(work_class, 0.0, key.tile.z, key.tile.z), self._client)
             self.ready.add(key)
 
-        async with asyncio.TaskGroup() as group:
-            for key in keys:
-                group.create_task(one(key))
+        await for_each(keys, AT_ONCE, obtain)
 
     def response(self) -> pb.BarrierResponse:
         """What is ready; the hash covers the content hashes in order of address, a tile's height grid after its mesh."""

@@ -35,6 +35,11 @@ def one_of(field: str, value: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
+def visible(text: str) -> str:
+    """`text` with what would not be seen, such as line ends and what moves a terminal's cursor, as escapes."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def is_of_this_machine(host: str) -> bool:
     """Whether only this machine reaches an address."""
     try:

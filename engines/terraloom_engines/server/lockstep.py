@@ -19,6 +19,7 @@ from terraloom.v1 import terraloom_pb2 as pb
 from terraloom_engines.content import GridOptions, TileContent
 from terraloom_engines.selection import Criteria, Priority, WorkClass
 from terraloom_engines.server import replies
+from terraloom_engines.server.abreast import for_each
 from terraloom_engines.server.contents import ContentKey, Contents
 from terraloom_engines.server.credit import Credit, CreditWindow
 from terraloom_engines.server.plans import COLLISION, Plan, make_plan
@@ -213,20 +214,12 @@ class LockstepSession:
             made.update(missing)
 
     async def _make(self, tiles: list[TileId], plan: Plan, kept: dict[TileId, TileContent]) -> None:
-        room = asyncio.Semaphore(AT_ONCE)
-
         async def make(tile: TileId) -> None:
-            async with room:
-                content = await self._get(tile, plan.tiles[tile])
+            content = await self._get(tile, plan.tiles[tile])
             if tile not in self.held and len(kept) < KEPT:
                 kept[tile] = content
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for tile in tiles:
-                    group.create_task(make(tile))
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
+        await for_each(tiles, AT_ONCE, make)
 
     async def _get(self, tile: TileId, priority: Priority) -> TileContent:
         """A content, however long the server's queue has no room for it: that changes when a step is answered, and nothing else."""

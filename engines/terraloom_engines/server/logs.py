@@ -1,6 +1,6 @@
 """Logs: one line an event on standard error, as text or JSON. Fields beside the message come as `extra`.
 
-What looks like a token never gets out, wherever it came from.
+What looks like a token never gets out, wherever it came from; nor does what would end a line or move a terminal's cursor.
 """
 
 import json
@@ -10,6 +10,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal
 
+from terraloom_engines.server.checks import visible
+
 __all__ = ["LogFormat", "LogLevel", "set_up"]
 
 LogFormat = Literal["text", "json"]
@@ -17,6 +19,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 _OWN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _TOKEN = re.compile(r"\btl_[\w-]{8,}")
+_WORD = re.compile(r"[^\s=\"']+")
 _QUIET = ("uvicorn", "asyncio", "httptools", "hpack")
 """Libraries that say at level info what is no event of the server's."""
 
@@ -35,12 +38,10 @@ class _Lines(logging.Formatter):
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         if self._kind == "json":
             line = {"time": time, "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage(), **fields}
-            return _TOKEN.sub("tl_***", json.dumps(line, default=str, ensure_ascii=False))
-        told = "".join(
-            f" {name}={value}" if re.fullmatch(r"[^\s=\"']+", str(value)) else f" {name}={value!r}" for name, value in fields.items()
-        )
-        line_text = f"{time} {record.levelname:<7} {record.getMessage()}{told}"
-        return _TOKEN.sub("tl_***", line_text.replace("\r", "\\r").replace("\n", "\\n"))
+            text = json.dumps(line, default=str, ensure_ascii=False)
+            return _TOKEN.sub("tl_***", text if text.isprintable() else json.dumps(line, default=str))
+        told = "".join(f" {name}={value}" if _WORD.fullmatch(str(value)) else f" {name}={value!r}" for name, value in fields.items())
+        return _TOKEN.sub("tl_***", visible(f"{time} {record.levelname:<7} {record.getMessage()}{told}"))
 
 
 def set_up(kind: LogFormat, level: LogLevel) -> None:

@@ -9,7 +9,7 @@ from terraloom.errors import FailedPreconditionError, InvalidArgumentError
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom_engines.content import ContentOptions, GridOptions, Surface
 from terraloom_engines.selection import Criteria, Radius, Region, ScreenSpaceError, WorkClass
-from terraloom_engines.server.checks import count_in_range, finite, in_range, one_of
+from terraloom_engines.server.checks import count_in_range, finite, in_range, one_of, visible
 from terraloom_engines.server.credit import Credit
 from terraloom_engines.server.plans import COLLISION, PICTURES, collision_disc
 from terraloom_engines.tiling import PLANE_REACH, TileId, WorldKind
@@ -88,7 +88,7 @@ def opening(message: pb.OpenSessionRequest, world: World) -> Opening:
         carried,
         {tile_id(held.id, world): held.content_hash for held in message.have},
         message.stats,
-        message.client,
+        visible(message.client),
         message.lockstep,
         _provisional("provisional_seconds", message),
         _provisional("provisional_collision_seconds", message),

@@ -1,12 +1,11 @@
 """Sampling: heights of many places, each tile's grid obtained once, from memory, the store, or generated in the queue of all work."""
 
-import asyncio
-
 import numpy as np
 from numpy.typing import NDArray
 
 from terraloom_engines.heights import Part, parts_by_tile
 from terraloom_engines.selection import Priority
+from terraloom_engines.server.abreast import for_each
 from terraloom_engines.server.checks import count_in_range
 from terraloom_engines.server.contents import ContentKey, Contents
 from terraloom_engines.server.requests import Sampling
@@ -25,18 +24,11 @@ async def sampled_heights(contents: Contents, sampling: Sampling, priority: Prio
     parts = parts_by_tile(sampling.kind, sampling.level, sampling.east, sampling.north)
     count_in_range(f"east (its tiles of level {sampling.level})", len(parts), 0, MOST_TILES)
     heights = np.empty(len(sampling.east))
-    room = asyncio.Semaphore(AT_ONCE)
 
     async def fill(part: Part) -> None:
-        async with room:
-            grid = (await contents.get(ContentKey(part.tile, sampling.options), priority, client)).height_grid
+        grid = (await contents.get(ContentKey(part.tile, sampling.options), priority, client)).height_grid
         assert grid is not None, "GridOptions make grids"
         heights[part.indices] = grid.sample(part.columns, part.rows)
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for part in parts:
-                group.create_task(fill(part))
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from None
+    await for_each(parts, AT_ONCE, fill)
     return heights, len(parts)

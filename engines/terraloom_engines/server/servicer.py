@@ -15,8 +15,8 @@ from terraloom.v1.terraloom_pb2_grpc import TerraloomServicer
 from terraloom_engines.content import ContentOptions, GridOptions
 from terraloom_engines.selection import Criteria, Priority, WorkClass
 from terraloom_engines.server import replies, requests
-from terraloom_engines.server.barrier import Barrier, region_tiles, within
-from terraloom_engines.server.bounds import check_bounds
+from terraloom_engines.server.admission import Admission
+from terraloom_engines.server.barrier import PLANNED_TILES, Barrier, region_tiles, within
 from terraloom_engines.server.callers import CALLER
 from terraloom_engines.server.checks import count_in_range, in_range
 from terraloom_engines.server.contents import ContentKey
@@ -44,6 +44,7 @@ class Servicer(TerraloomServicer):
     def __init__(self, worlds: Worlds, sessions: Sessions) -> None:
         self._worlds = worlds
         self._sessions = sessions
+        self._admission = Admission()
 
     async def _served(self, world: pb.WorldId) -> ServedWorld:
         return await self._worlds.get(world.name, world.seed)
@@ -54,7 +55,6 @@ class Servicer(TerraloomServicer):
         first = await anext(request_iterator, None)
         if first is None or first.WhichOneof("message") != "open":
             raise FailedPreconditionError("the first message of a stream must be `open`")
-        check_bounds(first)
         session = await self._open(first.open)
         reader = asyncio.create_task(self._read(session, request_iterator))
         try:
@@ -77,7 +77,6 @@ class Servicer(TerraloomServicer):
         """Applies what comes up; the stream ends with the first message that is wrong, and when the client sends no more."""
         try:
             async for message in messages:
-                check_bounds(message)
                 self._apply(session, message)
             session.end(_FinishedError("the client has finished"))
         except TerraloomError as error:
@@ -114,7 +113,7 @@ class Servicer(TerraloomServicer):
         session = self._sessions.open(served, opening, CALLER.get())
         for message, view in views:
             session.look(message.sequence, view, message.viewpoint)
-        told = {"client": request.client[:LONGEST_CLIENT], "world": session.world.name, "caller": CALLER.get().name}
+        told = {"client": opening.client[:LONGEST_CLIENT], "world": session.world.name, "caller": CALLER.get().name}
         _log.info("session opened", extra={"session": session.name} | told)
         return session
 
@@ -152,7 +151,8 @@ class Servicer(TerraloomServicer):
         with (await self._served(request.world)).in_use() as served:
             tile, options = requests.tile_id(request.id, served.world), requests.content_options(request.content)
             key = ContentKey(tile, GridOptions(options.surface) if request.height_grid else options)
-            answer = replies.tile(await served.contents.get(key, WAITED_FOR, _client(context)))
+            with self._admission(_client(context)):
+                answer = replies.tile(await served.contents.get(key, WAITED_FOR, _client(context)))
         allowance.spend(1, answer.ByteSize())
         return answer
 
@@ -160,7 +160,8 @@ class Servicer(TerraloomServicer):
         allowance = _required()
         with (await self._served(request.world)).in_use() as served:
             sampling = requests.sampling(request, served.world)
-            heights, tiles = await sampled_heights(served.contents, sampling, WAITED_FOR, _client(context))
+            with self._admission(_client(context), len(sampling.east)):
+                heights, tiles = await sampled_heights(served.contents, sampling, WAITED_FOR, _client(context))
         allowance.spend(tiles, heights.nbytes)
         surface, identity = replies.surface(sampling.options.surface), bytes.fromhex(served.world.identity)
         return pb.SampleHeightsResponse(height=heights.tolist(), surface=surface, world_identity=identity)
@@ -194,16 +195,20 @@ class Servicer(TerraloomServicer):
             session = self._sessions.of(CALLER.get(), request.session_id)
             requests.check_world(request.world, session.world)
             barrier = Barrier(session.contents, client)
-            return await within(deadline, barrier, barrier.session(session))
+            with self._admission(client, PLANNED_TILES):
+                return await within(deadline, barrier, barrier.session(session))
         with (await self._served(request.world)).in_use() as served:
             barrier, options = Barrier(served.contents, client), requests.content_options(request.content)
             match request.WhichOneof("where"):
                 case "region":
                     level = count_in_range("level", request.level, served.world.min_level, served.world.max_level)
-                    return await within(deadline, barrier, barrier.region(region_tiles(request.region, level, served.world.kind), options))
+                    tiles = region_tiles(request.region, level, served.world.kind)
+                    with self._admission(client, len(tiles)):
+                        return await within(deadline, barrier, barrier.region(tiles, options))
                 case "view":
                     view, criteria = requests.view_state(request.view, served.world), requests.criteria(request.selection, served.world)
-                    return await within(deadline, barrier, barrier.view(view, criteria, options))
+                    with self._admission(client, PLANNED_TILES):
+                        return await within(deadline, barrier, barrier.view(view, criteria, options))
         raise InvalidArgumentError("barrier names no region, view or session_id", field="region")
 
 

@@ -56,7 +56,7 @@ class Session(Watching):
         self.window = CreditWindow(opening.credit, numbers)
         self.client = opening.client
         self._allowance = allowance
-        self._opening = opening
+        self._opening = replace(opening, have={})
         self.tally = Tally(contents.scheduler, opening.stats)
         self.contents = contents
         self.world = contents.world
@@ -126,7 +126,7 @@ class Session(Watching):
 
     def _collision_part(self) -> "Session":
         if self.collision is None:
-            opening = replace(self._opening, criteria=self.criteria, classes=COLLISION, have={}, credit=Credit())
+            opening = replace(self._opening, criteria=self.criteria, classes=COLLISION, credit=Credit())
             self.collision = Session(self.name, self.contents, opening, self._allowance, self.window.numbers)
             self.collision.viewpoints = self.viewpoints
             self.collision._changed()

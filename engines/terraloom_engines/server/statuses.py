@@ -4,9 +4,10 @@ The status comes from the table of `terraloom.errors`; an `ErrorDetail` goes wit
 helps a google.rpc.RetryInfo. What is not of the error tree is a defect: it is logged with its traceback and answers INTERNAL.
 """
 
+import inspect
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from terraloom.errors import TerraloomError
 from terraloom_engines.server.bounds import check_bounds
+from terraloom_engines.server.decoding import decoder, require_decoded
 from terraloom_engines.server.replies import error_detail
 from terraloom_engines.spans import is_on, span
 
@@ -32,18 +34,19 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "grpc.RpcMethodHandler[Any, Any]":
         handler = await continuation(handler_call_details)
-        if handler is None or not handler_call_details.method.startswith("/terraloom."):
+        if handler is None:
             return handler
-        name = handler_call_details.method.rpartition("/")[2]
         kinds = {
             (False, False): grpc.unary_unary_rpc_method_handler,
             (False, True): grpc.unary_stream_rpc_method_handler,
             (True, True): grpc.stream_stream_rpc_method_handler,
         }
         behaviour: Any = handler.stream_stream or handler.unary_stream or handler.unary_unary
-        wrapped = _answers_many(behaviour) if handler.response_streaming else _answers_once(name, behaviour)
+        _, service, name = handler_call_details.method.split("/")
+        answers_many = inspect.isasyncgenfunction(behaviour)  # or it writes what it answers, as health watches do
+        wrapped = _answers_many(behaviour) if answers_many else _answers_once(name, behaviour, traced=service.startswith("terraloom."))
         make = kinds[handler.request_streaming, handler.response_streaming]
-        return make(wrapped, handler.request_deserializer, handler.response_serializer)
+        return make(wrapped, decoder(handler.request_deserializer), handler.response_serializer)
 
 
 def carrier_of(context: "grpc.aio.ServicerContext[Any, Any]") -> dict[str, str]:
@@ -51,12 +54,11 @@ def carrier_of(context: "grpc.aio.ServicerContext[Any, Any]") -> dict[str, str]:
     return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
 
 
-def _answers_once(name: str, behaviour: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+def _answers_once(name: str, behaviour: Callable[..., Awaitable[object]], *, traced: bool) -> Callable[..., Awaitable[object]]:
     async def call(request: object, context: "grpc.aio.ServicerContext[Any, Any]") -> object:
         try:
-            if isinstance(request, Message):
-                check_bounds(request)
-            with span(name, carrier_of(context) if is_on() else None):
+            _checked(request)
+            with span(name, carrier_of(context) if is_on() else None) if traced else nullcontext():
                 return await behaviour(request, context)
         except Exception as error:
             await abort(context, error)
@@ -68,15 +70,27 @@ def _answers_once(name: str, behaviour: Callable[..., Awaitable[object]]) -> Cal
 def _answers_many(behaviour: Callable[..., AsyncGenerator[object, None]]) -> Callable[..., AsyncIterator[object]]:
     async def call(request: object, context: "grpc.aio.ServicerContext[Any, Any]") -> AsyncIterator[object]:
         try:
-            if isinstance(request, Message):  # a stream of them is checked as they come
-                check_bounds(request)
-            async with aclosing(behaviour(request, context)) as answers:
+            async with aclosing(behaviour(_checked(request), context)) as answers:
                 async for answer in answers:
                     yield answer
         except Exception as error:
             await abort(context, error)
 
     return call
+
+
+def _checked(request: Any) -> Any:
+    """A request within its bounds, or a stream of them, which are checked as they come. Raises InvalidArgumentError."""
+    if hasattr(request, "__aiter__"):
+        return _each_checked(request)
+    require_decoded(request)
+    check_bounds(request)
+    return request
+
+
+async def _each_checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _checked(request)
 
 
 async def abort(context: "grpc.aio.ServicerContext[Any, Any]", error: Exception) -> None:
