@@ -9,6 +9,7 @@ import argparse
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,10 +139,14 @@ class AnySide:
         return self._graphs[side].run(inputs)
 
 
-def makers_of(networks: list[Path], runtimes: Sequence[str] = ()) -> dict[str, Maker]:
-    """The plain answer and the named networks, or the shipped one; each on onnx-cpu, or on the named runtimes."""
+def makers_of(networks: list[Path], runtimes: Sequence[str] = (), kinks: float | None = None) -> dict[str, Maker]:
+    """The plain answer and the named networks, or the shipped one; each on onnx-cpu, or on the named runtimes.
+
+    `kinks` is that of the named networks' stages (see `StageSpec`): 0 for what is trained now, the bundle's by default.
+    """
     bundle = Bundle.open(embedded_bundles()["earth"])
-    spec = StageSpec.from_manifest(bundle.manifest["stages"]["geometry"])
+    shipped = StageSpec.from_manifest(bundle.manifest["stages"]["geometry"])
+    spec = shipped if kinks is None else replace(shipped, kinks=kinks)
     graphs = {path.stem: path.read_bytes() for path in networks} or {"shipped": bundle.model("geometry")}
     rng = np.random.default_rng(4)
     makers: dict[str, Maker] = {"bicubic + fractal": lambda coarse, times: fractal(coarse, times, rng)}
@@ -193,13 +198,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the training packs")
     parser.add_argument("--geometry", type=Path, action="append", default=[], help="network to judge (ONNX); may be repeated")
+    parser.add_argument("--kinks", type=float, help="share of kinks that is mended in named networks: 0 for those of degree 6")
     parser.add_argument("--runtime", action="append", default=[], help="NAME or NAME:PRECISION; may be repeated; default onnx-cpu")
     parser.add_argument("--pictures", type=Path, help="folder for hillshades: real, then every maker")
     parser.add_argument("--out", type=Path, help="JSON of all figures")
     given = parser.parse_args()
     if given.pictures:
         given.pictures.mkdir(parents=True, exist_ok=True)
-    figures = measure(given.data, makers_of(given.geometry, given.runtime), given.pictures)
+    figures = measure(given.data, makers_of(given.geometry, given.runtime, given.kinks), given.pictures)
     report = {"machine": machine.describe(), "summary in units of the floor": summary(figures), "regions": figures}
     print(json.dumps(report["summary in units of the floor"], indent=1))
     if given.out:
