@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import drainage
+
 Raster = NDArray[np.float64]
 
 FORMS = ("flat", "summit", "ridge", "shoulder", "spur", "slope", "hollow", "footslope", "valley", "pit")
@@ -94,6 +96,35 @@ def spectral_slope(height: Raster) -> float:
     return float(np.polyfit(np.log(frequency[fine]), np.log(density[fine]), 1)[0])
 
 
+def roll_off(height: Raster) -> float:
+    """Octaves of power that the finest half octave has over the power law of the two octaves before it: below 0 where land is blurred."""
+    density, frequency = spectrum(height)
+    law = (frequency > 0.08) & (frequency < 0.33)
+    slope, level = np.polyfit(np.log2(frequency[law]), np.log2(density[law]), 1)
+    fine = frequency > 0.35
+    return float(np.mean(np.log2(density[fine]) - (slope * np.log2(frequency[fine]) + level)))
+
+
+def variogram(height: Raster, lags: tuple[int, ...] = (1, 2, 4, 8, 16)) -> NDArray[np.float64]:
+    """Half the mean squared difference of heights `lags` pixels apart along rows and columns, square metres (Matheron 1963)."""
+    return np.array([
+        0.25 * (np.mean((height[lag:] - height[:-lag]) ** 2) + np.mean((height[:, lag:] - height[:, :-lag]) ** 2)) for lag in lags
+    ])  # fmt: skip
+
+
+def stride_peak(height: Raster, stride: int) -> float:
+    """Power along rows and columns at 1 / `stride` cycles per pixel over that beside it: 1 where no lattice of that stride shows."""
+    ratios = []
+    for raster in (height, height.T):
+        length = raster.shape[1] // (8 * stride) * 8 * stride
+        cut = raster[:, :length] - raster[:, :length].mean(axis=1, keepdims=True)
+        power = np.mean(np.abs(np.fft.rfft(cut * np.hanning(length), axis=1)) ** 2, axis=0)
+        peak = length // stride
+        beside = [peak + step for step in (-6, -5, -4, 4, 5, 6) if peak + step < len(power)]
+        ratios.append(power[peak] / np.exp(np.mean(np.log(power[beside]))))
+    return float(np.sqrt(ratios[0] * ratios[1]))
+
+
 def pit_fraction(height: Raster) -> float:
     """Share of pixels lower than their eight neighbours."""
     inner = height[1:-1, 1:-1]
@@ -134,12 +165,20 @@ def wasserstein(first: Raster, second: Raster) -> float:
 def distances(first: Raster, second: Raster, gsd: float) -> dict[str, float]:
     """How far two rasters of heights (metres) of the same pixel size are apart, by statistic; 0 for the same statistics."""
     densities = [np.log2(spectrum(raster[: min(first.shape), : min(first.shape)])[0]) for raster in (first, second)]
-    pairs: dict[str, Callable[[Raster], float]] = {"psd_slope": spectral_slope, "pit_fraction": pit_fraction}
+    pairs: dict[str, Callable[[Raster], float]] = {
+        "psd_slope": spectral_slope, "psd_roll_off_octaves": roll_off, "pit_fraction": pit_fraction,
+    }  # fmt: skip
+    water = [drainage.statistics(raster) for raster in (first, second)]
     out = {
         "geomorphons": float(0.5 * np.abs(geomorphons(first, gsd) - geomorphons(second, gsd)).sum()),
         "slope_degrees": wasserstein(slope(first, gsd), slope(second, gsd)),
         "curvature": wasserstein(curvature(first, gsd), curvature(second, gsd)),
         "local_relief_metres": wasserstein(local_relief(first), local_relief(second)),
         "psd_octaves": float(np.abs(densities[0] - densities[1]).mean()),
+        "variogram_octaves": float(np.abs(np.log2(variogram(first)) - np.log2(variogram(second))).mean()),
+        "depressions": abs(water[0]["depressions"] - water[1]["depressions"]),
+        "hack_exponent": abs(water[0]["hack_exponent"] - water[1]["hack_exponent"]),
+        "bifurcation_octaves": abs(float(np.log2(water[0]["bifurcation_ratio"] / water[1]["bifurcation_ratio"]))),
+        "length_ratio_octaves": abs(float(np.log2(water[0]["length_ratio"] / water[1]["length_ratio"]))),
     }
     return out | {name: abs(measure(first) - measure(second)) for name, measure in pairs.items()}

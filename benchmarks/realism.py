@@ -8,6 +8,7 @@ make) and of the plain answer, bicubic upsampling with fractal noise of the righ
 import argparse
 import json
 import math
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +16,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy import ndimage
 
-from benchmarks import machine, morphometry
+from benchmarks import machine, morphometry, sheets
 from terraloom_engines.bundle import Bundle, embedded_bundles
 from terraloom_engines.conservation import interleave
 from terraloom_engines.field import ELEVATION_UNIT, LAND_FULL, LOG_UNIT
@@ -93,7 +93,11 @@ def floor_distances(real: Raster, gsd: float) -> dict[str, float]:
 
 def lattice(height: Raster) -> dict[str, float]:
     """What a grid would leave: 1 everywhere on real land, or what real land has."""
-    return {"axis_ratio": morphometry.axis_ratio(height)} | {f"grid_{n}": morphometry.grid_ratio(height, n) for n in (2, 4, 8, 16)}
+    return {"axis_ratio": morphometry.axis_ratio(height)} | {
+        f"{name}_{n}": measure(height, n)
+        for name, measure in (("grid", morphometry.grid_ratio), ("peak", morphometry.stride_peak))
+        for n in (2, 4, 8, 16)
+    }
 
 
 def hillshade(height: Raster, gsd: float) -> NDArray[np.uint8]:
@@ -125,6 +129,25 @@ def maker(stage: LiftingStage) -> Maker:
     return lambda coarse, times: refined(stage, coarse, times, stage.spec.halo)
 
 
+FIRST_BUNDLE = "0b65037:engines/terraloom_engines/bundle/data/earth"
+"""Commit and folder of the first bundle."""
+
+
+def first_model(network: str) -> bytes:
+    """The network of the first bundle, out of the history. Raises CalledProcessError without it (a shallow clone)."""
+    command = ["git", "show", f"{FIRST_BUNDLE}/{network}.onnx"]
+    return subprocess.run(command, cwd=Path(__file__).parent, check=True, capture_output=True).stdout
+
+
+class FirstLifting(LiftingStage):
+    """The geometry stage of the first version: its network, which is the shipped one, told every scale, with its kinks left as they are.
+
+    Rules that came since for coasts, lakes and steep shores say nothing of land far from water, which is all that is judged here.
+    """
+
+    finest_told = 30
+
+
 class AnySide:
     """A network on a runtime that takes windows of one size: loaded anew for each."""
 
@@ -140,7 +163,7 @@ class AnySide:
 
 
 def makers_of(networks: list[Path], runtimes: Sequence[str] = (), kinks: float | None = None) -> dict[str, Maker]:
-    """The plain answer and the named networks, or the shipped one; each on onnx-cpu, or on the named runtimes.
+    """The plain answer, the first version, and the named networks or the shipped one; each on onnx-cpu, or on the named runtimes.
 
     `kinks` is that of the named networks' stages (see `StageSpec`): 0 for what is trained now, the bundle's by default.
     """
@@ -148,8 +171,11 @@ def makers_of(networks: list[Path], runtimes: Sequence[str] = (), kinks: float |
     shipped = StageSpec.from_manifest(bundle.manifest["stages"]["geometry"])
     spec = shipped if kinks is None else replace(shipped, kinks=kinks)
     graphs = {path.stem: path.read_bytes() for path in networks} or {"shipped": bundle.model("geometry")}
-    rng = np.random.default_rng(4)
-    makers: dict[str, Maker] = {"bicubic + fractal": lambda coarse, times: fractal(coarse, times, rng)}
+    rng, first = np.random.default_rng(4), OnnxCpuRuntime(1).load(first_model("geometry"))
+    makers: dict[str, Maker] = {
+        "bicubic + fractal": lambda coarse, times: fractal(coarse, times, rng),
+        "v0": maker(FirstLifting(first, replace(shipped, kinks=0.0), 0)),
+    }
     for name, graph in graphs.items():
         if not runtimes:
             makers[name] = maker(LiftingStage(OnnxCpuRuntime(1).load(graph), spec, 0))
@@ -158,8 +184,8 @@ def makers_of(networks: list[Path], runtimes: Sequence[str] = (), kinks: float |
     return makers
 
 
-def measure(data: Path, makers: dict[str, Maker], picture: Path | None) -> dict[str, Any]:
-    """All regions and coarsenings; keys are region, times, maker, statistic."""
+def measure(data: Path, makers: dict[str, Maker], tell: Callable[[str, list[NDArray[np.uint8]]], object]) -> dict[str, Any]:
+    """All regions and coarsenings; keys are region, times, maker, statistic. `tell` gets each one's name and hillshades: real first."""
     out: dict[str, Any] = {}
     for region, (pack_name, key) in REGIONS.items():
         pack = load_pack(data, pack_name)
@@ -171,9 +197,7 @@ def measure(data: Path, makers: dict[str, Maker], picture: Path | None) -> dict[
                 continue
             figures, shades = region_figures(real, makers, times)
             out[f"{region}, {times}x"] = figures
-            if picture is not None:
-                path = picture / f"{key}-{times}x.png"
-                Image.fromarray(np.concatenate([shade[:400, :400] for shade in shades], axis=1)).save(path)
+            tell(f"{region}, {times}x", shades)
     return out
 
 
@@ -187,10 +211,17 @@ def summary(figures: dict[str, Any]) -> dict[str, dict[str, float]]:
             for name in next(iter(figures.values()))["floor"]
         }
         out[maker] = {name: round(float(np.exp(np.mean(np.log(values)))), 2) for name, values in ratios.items()}
-        for name in ("axis_ratio", "grid_2", "grid_4", "grid_8", "grid_16"):
+        for name in next(iter(figures.values()))["lattice of real land"]:
             over = [region[maker][name] / region["lattice of real land"][name] for region in figures.values()]
             out[maker][f"{name} over real"] = round(float(np.exp(np.mean(np.log(over)))), 2)
     return out
+
+
+def worst(summary: dict[str, dict[str, float]]) -> list[str]:
+    """One line for each aim: whether the shipped networks are within 1.25 times the floor."""
+    aims = {"geomorphons": "geomorphons", "slope_degrees": "slope", "curvature": "curvature", "psd_slope": "spectral slope"}
+    name = next(name for name in reversed(summary) if name not in ("bicubic + fractal", "v0"))
+    return [f"{title}: {summary[name][key]} (aim 1.25): {'met' if summary[name][key] <= 1.25 else 'missed'}" for key, title in aims.items()]
 
 
 def main() -> None:
@@ -200,16 +231,43 @@ def main() -> None:
     parser.add_argument("--geometry", type=Path, action="append", default=[], help="network to judge (ONNX); may be repeated")
     parser.add_argument("--kinks", type=float, help="share of kinks that is mended in named networks: 0 for those of degree 6")
     parser.add_argument("--runtime", action="append", default=[], help="NAME or NAME:PRECISION; may be repeated; default onnx-cpu")
-    parser.add_argument("--pictures", type=Path, help="folder for hillshades: real, then every maker")
+    parser.add_argument("--all", action="store_true", help="colour and the whole chain too")
+    parser.add_argument("--pictures", type=Path, help="folder for sheets: real, then every maker; and pairs without labels")
     parser.add_argument("--out", type=Path, help="JSON of all figures")
     given = parser.parse_args()
+    lands: dict[str, list[NDArray[np.uint8]]] = {}
+    makers = makers_of(given.geometry, given.runtime, given.kinks)
+    figures = measure(given.data, makers, lands.__setitem__)
+    report: dict[str, Any] = {"machine": machine.describe(), "land, in units of the floor": summary(figures), "regions": figures}
+    scenes: dict[str, list[NDArray[np.uint8]]] = {}
+    if given.all:
+        from benchmarks import chain, colours
+
+        def keep(name: str, images: list[Raster]) -> None:
+            scenes[name] = [np.clip(image, 0, 255).astype(np.uint8).transpose(1, 2, 0) for image in images]
+
+        report["scenes"] = colours.measure(given.data, keep)
+        report["colour, in units of the floor"] = colours.summary(report["scenes"])
+        report["chain"] = chain.measure(given.data)
+    for title in ("land, in units of the floor", "colour, in units of the floor"):
+        print(json.dumps({title: report.get(title)}, indent=1))
+    print("\n".join(worst(report["land, in units of the floor"])))
     if given.pictures:
         given.pictures.mkdir(parents=True, exist_ok=True)
-    figures = measure(given.data, makers_of(given.geometry, given.runtime, given.kinks), given.pictures)
-    report = {"machine": machine.describe(), "summary in units of the floor": summary(figures), "regions": figures}
-    print(json.dumps(report["summary in units of the floor"], indent=1))
+        write_sheets(given.pictures, lands, scenes, list(makers))
     if given.out:
         given.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def write_sheets(folder: Path, lands: dict[str, list[Any]], scenes: dict[str, list[Any]], makers: list[str]) -> None:
+    """Sheets of land and of colour, pairs of both, and the key of the pairs, which is printed."""
+    sheets.save(sheets.sheet(lands, ["real", *makers]), folder / "realism-land.jpg")
+    if scenes:
+        sheets.save(sheets.sheet(scenes, ["real", "bicubic + noise", "v0", "shipped"]), folder / "realism-colour.jpg")
+    both = {name: (pictures[0], pictures[-1]) for name, pictures in (lands | scenes).items()}
+    picture, key = sheets.pairs(both, seed=7)
+    sheets.save(picture, folder / "realism-pairs.jpg")
+    print("real are: " + "; ".join(key))
 
 
 if __name__ == "__main__":

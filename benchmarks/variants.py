@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks import machine, realism
+from benchmarks import machine, realism, sheets
 from terraloom_engines.lifting import LiftingStage
 from terraloom_engines.runtimes import Graph
 from terraloom_engines.runtimes.onnx_cpu import OnnxCpuRuntime
@@ -269,7 +269,10 @@ def judge(data: Path, folder: Path, pictures: Path | None) -> dict[str, Any]:
             parameters = sum(values.numel() for values in torch.load(path.with_suffix(".pt"), weights_only=True).values())
             made = {"parameters": parameters, "calls": steps, "us_per_pixel": round(cost(path, steps), 3)}
             rows[name] = made | {"training": json.loads(path.with_suffix(".json").read_text())}
-    figures = realism.measure(data, makers, pictures)
+    lands: dict[str, list[NDArray[np.uint8]]] = {}
+    figures = realism.measure(data, makers, lands.__setitem__)
+    if pictures is not None:
+        sheets.save(sheets.sheet(lands, ["real", *makers]), pictures)
     summary = realism.summary(figures)
     return {name: rows.get(name, {}) | {"over_floor": summary[name]} for name in makers}
 
@@ -283,7 +286,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=7.0, help="processor time of each training")
     names = [variant.name for variant in VARIANTS]
     parser.add_argument("--variant", action="append", default=[], choices=names, help="one to train; may be repeated; all by default")
-    parser.add_argument("--pictures", type=Path, help="folder for hillshades")
+    parser.add_argument("--pictures", type=Path, help="file (JPEG) for hillshades of all variants")
     given = parser.parse_args()
     if given.what == "train":
         train(given.data, given.folder, given.minutes, given.variant)

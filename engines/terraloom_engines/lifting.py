@@ -134,6 +134,9 @@ def shore(elevation: Steps, relief: Steps, parent_land: Steps) -> Steps:
 class LiftingStage:
     """The geometry network with its integer finishing."""
 
+    finest_told = SELF_SIMILAR_LEVEL
+    """Of the children's levels, the finest whose scale the network is told."""
+
     def __init__(self, graph: Graph, spec: StageSpec, seed: int) -> None:
         self._graph, self.spec, self._seed = graph, spec, seed
 
@@ -146,7 +149,7 @@ class LiftingStage:
         known = np.zeros((13, window.side, window.side), np.float32)
         if imagery is not None:
             known[:12], known[12] = imagery, 1
-        finer = max(0, window.level + 1 - SELF_SIMILAR_LEVEL)
+        finer = max(0, window.level + 1 - self.finest_told)
         sample = draw_sample(self._graph, self.spec, window, self._seed, {
             "elevation": (elevation * np.float32(ELEVATION_UNIT * 2**finer))[None],
             "relief": (relief * np.float32(LOG_UNIT) + np.float32(finer))[None],
