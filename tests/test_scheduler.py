@@ -192,7 +192,7 @@ async def test_running_work_that_nobody_wants_any_more_stops(workshop: Workshop)
     assert workshop.scheduler.counters.wasted_seconds == workshop.scheduler.counters.busy_seconds > 0.0
 
 
-async def test_what_was_given_up_is_no_waste_once_it_is_delivered(workshop: Workshop) -> None:
+async def test_what_was_given_up_is_no_waste_once_it_is_used(workshop: Workshop) -> None:
     counters, subscription = workshop.scheduler.counters, workshop.subscribe()
     for word, times in (("tile", 2), ("other", 1)):
         for time in range(times):
@@ -207,6 +207,8 @@ async def test_what_was_given_up_is_no_waste_once_it_is_delivered(workshop: Work
     workshop.gate.set()
     subscription.replace({"tile": NOW})
     await workshop.until(lambda: bool(workshop.delivered))
+    assert counters.reclaimed_seconds == 0.0, "delivered is not sent"
+    workshop.scheduler.used("tile")
     assert counters.reclaimed_seconds == pytest.approx(of_tile)
     workshop.scheduler.used("tile")
     assert counters.reclaimed_seconds == pytest.approx(of_tile), "once"
@@ -225,6 +227,22 @@ async def test_a_piece_that_finished_unwanted_is_reclaimed_when_it_is_found(work
     workshop.stored["first"] = "FIRST"
     assert await workshop.scheduler.run("first", NOW, "another") == "FIRST"
     assert counters.reclaimed_seconds == counters.wasted_seconds
+
+
+async def test_what_is_delivered_and_used_by_nobody_is_waste_until_somebody_uses_it(workshop: Workshop) -> None:
+    workshop.gate.set()
+    for client in ("one", "other"):
+        workshop.subscribe(client).replace({"tile": NOW, client: NOW})
+    await workshop.until(lambda: len(workshop.delivered) == 4)
+    scheduler, counters = workshop.scheduler, workshop.scheduler.counters
+    assert counters.wasted_seconds == 0.0
+    scheduler.unused("tile")
+    scheduler.used("one")
+    scheduler.unused("one")
+    assert (counters.unsent, counters.reclaimed_seconds) == (1, 0.0) and 0.0 < counters.wasted_seconds < counters.busy_seconds
+    scheduler.used("tile")
+    scheduler.unused("tile")
+    assert (counters.unsent, counters.reclaimed_seconds) == (1, counters.wasted_seconds)
 
 
 def test_only_so_much_that_was_given_up_is_remembered() -> None:

@@ -181,6 +181,21 @@ async def test_a_stalled_client_gets_its_credit_and_no_more(stub: TerraloomStub,
     assert [tile.delivery for tile in stream.tiles] == list(range(1, 13))
 
 
+async def test_what_is_generated_and_then_not_sent_is_waste_until_it_is_sent_after_all(server: Server, stub: TerraloomStub) -> None:
+    counters = server.contents.scheduler.counters
+    async with Stream(stub, opening(view(-100.0, 61.0), credit=pb.Credit(tiles=1)), acknowledge=False) as stream:
+        await until(lambda: counters.generated >= 8 and len(server.contents.scheduler) == 0)
+        assert (len(stream.tiles), counters.unsent, counters.wasted_seconds) == (1, 0, 0.0)
+        await stream.send(view=view(-100.0, -61.0, sequence=2))
+        await stream.until(lambda: stream.stats.tiles_wasted > 0)
+        assert counters.unsent == stream.stats.tiles_wasted > 3
+        assert 0.0 == counters.reclaimed_seconds < counters.wasted_seconds <= counters.busy_seconds
+        before = counters.wasted_seconds
+        async with Stream(stub, opening(view(-100.0, 61.0))) as other:
+            await other.settled()
+        assert counters.reclaimed_seconds == pytest.approx(before), "somebody else could use it"
+
+
 async def test_what_the_client_holds_is_never_sent_again(stub: TerraloomStub) -> None:
     async with Stream(stub, opening(view(10.0, 46.0))) as first:
         await first.settled()

@@ -272,8 +272,12 @@ class Scheduler(Generic[K, T]):
         return key in self._jobs
 
     def used(self, key: K) -> None:
-        """A piece that was kept is used: if it had been given up, it was no waste. Cheap."""
+        """A piece serves its end, such as being sent: if it had been given up, it was no waste. Cheap."""
         self._given_up.reclaim(key)
+
+    def unused(self, key: K) -> None:
+        """A piece that was delivered is given up before it served its end, unless it did so elsewhere: what it cost was wasted so far."""
+        self.counters.unsent += self._given_up.give_up(key)
 
     def by_class(self) -> Counter[WorkClass]:
         """Keys under way that somebody wants, by the class of whoever needs each most."""
@@ -294,9 +298,11 @@ class Scheduler(Generic[K, T]):
         subscription = self.subscribe(deliver, client)
         subscription.replace({key: priority})
         try:
-            return await done
+            result = await done
         finally:
             subscription.close()
+        self.used(key)
+        return result
 
     def close(self) -> None:
         """Drops what is queued and cancels what runs; whoever still waits gets UnavailableError."""
@@ -337,8 +343,6 @@ class Scheduler(Generic[K, T]):
         """A key was looked for."""
         if found is not None:
             self.counters.found += 1
-            if job.wanted_by:
-                self.used(job.key)
             self._finish(job, found)
         elif job.wanted_by:
             self.workers.enqueue(job)
@@ -376,7 +380,7 @@ class Scheduler(Generic[K, T]):
             return
         elif job.wanted_by:
             counters.generated += 1
-            self.used(job.key)
+            self._given_up.made(job.key, seconds)
             return
         else:
             counters.unwanted += 1

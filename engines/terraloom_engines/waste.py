@@ -1,7 +1,8 @@
 """Waste: generation that was given up, and what of it was used after all.
 
 What nobody wants any more is given up, but what is finished of it is kept: the levels of a tile, or the tile itself. A craft that turns
-back uses it then. So seconds that were given up count as wasted at once, and as reclaimed when the same piece is delivered later.
+back uses it then. So seconds that were given up count as wasted at once, and as reclaimed when the same piece is used later: sent, that is,
+or answered. A piece that was made and delivered to a session is given up when that does not send it.
 """
 
 from collections.abc import Hashable
@@ -34,22 +35,25 @@ class SchedulerCounters:
     """Times that a running piece made way for collision and went back into the queue."""
     unwanted: int = 0
     """Pieces that finished when nobody wanted them any more."""
+    unsent: int = 0
+    """Pieces that were delivered, and given up by a session before they were sent, when nobody had used them yet."""
     failed: int = 0
     """Pieces that ended in an error."""
     busy_seconds: float = 0.0
     """Time the worker spent on all pieces."""
     wasted_seconds: float = 0.0
-    """Part of `busy_seconds` spent on pieces that nobody got when they ended."""
+    """Part of `busy_seconds` spent on pieces that were given up, while they were made or before they were sent."""
     reclaimed_seconds: float = 0.0
-    """Part of `wasted_seconds` spent on pieces that were delivered later: waste is what is left without it."""
+    """Part of `wasted_seconds` spent on pieces that were used later: waste is what is left without it."""
 
 
 class GivenUp(Generic[K]):
-    """Seconds spent on pieces that were given up, until they are used."""
+    """Seconds spent on pieces that were given up, until they are used, and on those that were delivered, until that is known."""
 
     def __init__(self, counters: SchedulerCounters) -> None:
         self._counters = counters
         self._seconds: dict[K, float] = {}
+        self._made: dict[K, float] = {}
 
     def add(self, key: K, seconds: float) -> None:
         """A piece was given up after so many seconds of work, of which what is finished is kept."""
@@ -58,6 +62,20 @@ class GivenUp(Generic[K]):
         while len(self._seconds) > MOST_GIVEN_UP:
             del self._seconds[next(iter(self._seconds))]
 
+    def made(self, key: K, seconds: float) -> None:
+        """A piece was delivered after so many seconds of work; whether it is used is not known yet."""
+        self._made[key] = self._made.pop(key, 0.0) + seconds
+        while len(self._made) > MOST_GIVEN_UP:
+            del self._made[next(iter(self._made))]
+
+    def give_up(self, key: K) -> bool:
+        """A piece that was delivered was not used; whether it had not been by anybody else either."""
+        seconds = self._made.pop(key, None)
+        if seconds is not None:
+            self.add(key, seconds)
+        return seconds is not None
+
     def reclaim(self, key: K) -> None:
-        """A piece was delivered: what it cost before was no waste."""
+        """A piece was used: what it cost before was no waste."""
+        self._made.pop(key, None)
         self._counters.reclaimed_seconds += self._seconds.pop(key, 0.0)

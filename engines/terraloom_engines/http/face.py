@@ -46,7 +46,9 @@ class Face:
         """
         key = ContentKey(tile, options)
         content = served.contents.cached(key)
-        if content is None:
+        if content is not None:
+            served.contents.scheduler.used(key)
+        else:
             admission = self.admission() if tile.z > served.world.base_level else nullcontext()
             with admission, served.in_use():
                 content = await unless_disconnected(request, served.contents.get(key, waited_for(tile.z), client_of(request)))

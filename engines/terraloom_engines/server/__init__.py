@@ -22,6 +22,7 @@ Read it in this order:
     worlds      opened when first asked for, sharing networks, memory and threads
     coverage    which held tiles to draw
     tally       what a session sent
+    ready       contents that wait to be sent
     standins    tiles made from coarser ground at a deadline
     viewpoints  the newest view of each, by name
     session     one client's viewpoints: what they need, what it holds, what is sent next

@@ -73,11 +73,10 @@ class Contents:
         return self._heights.setdefault(options.surface, {}).get
 
     def cached(self, key: ContentKey) -> TileContent | None:
-        """A content that is in memory. Never blocks."""
+        """A content that is in memory. Never blocks. Whoever hands it out tells the scheduler that it was `used`."""
         content = self._read(key, self._memory)
         if content is not None:
             CONTENTS.labels("memory").inc()
-            self.scheduler.used(key)
         return content
 
     def _ask(self, key: ContentKey) -> None:
@@ -93,10 +92,11 @@ class Contents:
         Raises ResourceExhaustedError when the queue has no room for more of that client's, and what generation raises.
         """
         content = self.cached(key)
-        if content is None:
-            self._ask(key)
-            content = (await self.scheduler.run(key, priority, client)).content
-        return content
+        if content is not None:
+            self.scheduler.used(key)
+            return content
+        self._ask(key)
+        return (await self.scheduler.run(key, priority, client)).content
 
     async def stand_in(self, key: ContentKey) -> TileContent | None:
         """A content that looks like the one meant, made of what is at hand; None when that is nothing, or it is there itself. Not kept."""

@@ -64,7 +64,7 @@ class LockstepSession:
         self._removed = [tile for tile in opening.have if tile not in self.held]
         """What the client is told to free with the step in hand."""
         self._heights = contents.heights(opening.content)
-        self._ahead = contents.scheduler.subscribe(lambda key, result: None, f"session {name} ahead")
+        self._ahead = contents.scheduler.subscribe(lambda key, result: contents.scheduler.unused(key), f"session {name} ahead")
         self._drawn: set[TileId] = set()
         self._due = False
         """Whether a step is to be answered."""

@@ -24,6 +24,7 @@ from terraloom_engines.server.credit import Credit, CreditWindow, Numbers
 from terraloom_engines.server.margins import Margins
 from terraloom_engines.server.plans import COLLISION, Plan, make_plan
 from terraloom_engines.server.rates import Allowance
+from terraloom_engines.server.ready import Ready
 from terraloom_engines.server.requests import Opening
 from terraloom_engines.server.retries import Retries
 from terraloom_engines.server.standins import StandIns
@@ -73,7 +74,7 @@ class Session(Watching):
         self._asked: dict[TileId, int] = {}
         self._margins = Margins()
         self._missing: dict[TileId, Priority] = {}
-        self._ready: dict[TileId, Found] = {}
+        self._ready = Ready(contents, self.options)
         self._retries = Retries()
         seconds = opening.provisional_collision_seconds if opening.classes == COLLISION else opening.provisional_seconds
         self._stand_ins = StandIns(contents, self.options, seconds, lambda: self._wake.set())
@@ -161,6 +162,7 @@ class Session(Watching):
         """Ends `events` with `error`, once what is under way has been given up."""
         self._error = self._error or error
         self._stand_ins.close()
+        self.tally.counts.tiles_wasted += self._ready.keep(())
         self._subscription.close()
         self._wake.set()
         if self.collision is not None:
@@ -257,13 +259,11 @@ class Session(Watching):
         self._plan = plan = make_plan(self.viewpoints.views, self.criteria, self.options, self._heights, self.classes)
         self._asked = {tile: self._asked.get(tile, self.view_sequence) for tile in plan.tiles}
         self._margins.replan(plan.tiles)
-        for tile in [tile for tile in self._ready if tile not in plan.tiles]:
-            self.tally.counts.tiles_wasted += self._ready.pop(tile).generated
+        self.tally.counts.tiles_wasted += self._ready.keep(plan.tiles)
         self.tally.counts.tiles_cancelled += sum(1 for key in self._subscription.wanted if key.tile not in plan.tiles)
         now = time.monotonic()
         wanted = sorted((priority, tile) for tile, priority in plan.tiles.items() if tile in self._ready or self._lacks(tile, plan, now))
-        for _, tile in wanted[WINDOW:]:
-            self._ready.pop(tile, None)  # it stays in memory, and leaves the window to what is more urgent
+        self._ready.keep({tile for _, tile in wanted[:WINDOW]})  # the rest stays in memory, and leaves the window to what is more urgent
         self._missing = {tile: priority for priority, tile in wanted if tile not in self._ready}
         self._stand_ins.replan(tile for tile in plan.needed if tile not in self._ready and self._is_wanted(tile))
         for tile in plan.used():
@@ -321,15 +321,16 @@ class Session(Watching):
         self._retries.succeeded(tile)
         self._stale = self._stale or (self._plan is not None and tile in self._plan.unknown)
         self._stand_ins.final(tile)
-        if self._is_wanted(tile):
-            self._ready[tile] = found
+        self._ready.put(found)
+        if not self._is_wanted(tile):
+            self._ready.send(tile)
 
     # ------------------------------------------------------------------------------------------------------- events
 
     def _tile_event(self) -> pb.ServerEvent | None:
         """The most urgent tile that is ready and may follow what is held, if the credit allows it; a stand-in only before its tile."""
         plan = self._plan
-        contents = {tile: found.content for tile, found in self._ready.items()} | self._stand_ins.ready
+        contents = self._ready.contents | self._stand_ins.ready
         if plan is None or not contents or self._owed():
             return None
         in_order = sorted((tile for tile in contents if tile in plan.tiles), key=plan.tiles.__getitem__)
@@ -358,7 +359,7 @@ class Session(Watching):
             del self._stand_ins.ready[tile]
             self._stand_ins.sent.add(tile)
             return
-        self.tally.counts.tiles_from_store += not self._ready.pop(tile).generated
+        self.tally.counts.tiles_from_store += not self._ready.send(tile).generated
         if tile in self._stand_ins.sent:
             self._stand_ins.sent.remove(tile)
             self._replaced.add(tile)

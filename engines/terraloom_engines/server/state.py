@@ -19,7 +19,7 @@ from terraloom_engines.server.worlds import Worlds
 
 __all__ = ["OUTCOMES", "State"]
 
-OUTCOMES = ("found", "generated", "shared", "dropped", "cancelled", "unwanted", "failed")
+OUTCOMES = ("found", "generated", "shared", "dropped", "cancelled", "unwanted", "unsent", "failed")
 """Counters of the scheduler: what became of the tiles that somebody wanted."""
 
 

@@ -145,6 +145,7 @@ class WorldSummary(_message.Message):
     TILES_FAILED_FIELD_NUMBER: _builtins.int
     BUSY_SECONDS_FIELD_NUMBER: _builtins.int
     WASTED_SECONDS_FIELD_NUMBER: _builtins.int
+    TILES_UNSENT_FIELD_NUMBER: _builtins.int
     tiles_found: _builtins.int
     """in the store"""
     tiles_generated: _builtins.int
@@ -162,6 +163,8 @@ class WorldSummary(_message.Message):
     """of generation"""
     wasted_seconds: _builtins.float
     """part of it, on tiles that nobody got"""
+    tiles_unsent: _builtins.int
+    """delivered to sessions that did not send them, before anybody else had used them"""
     @_builtins.property
     def world(self) -> _world_pb2.WorldId: ...
     def __init__(
@@ -177,10 +180,11 @@ class WorldSummary(_message.Message):
         tiles_failed: _builtins.int = ...,
         busy_seconds: _builtins.float = ...,
         wasted_seconds: _builtins.float = ...,
+        tiles_unsent: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["world", b"world"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy_seconds", b"busy_seconds", "tiles_cancelled", b"tiles_cancelled", "tiles_dropped", b"tiles_dropped", "tiles_failed", b"tiles_failed", "tiles_found", b"tiles_found", "tiles_generated", b"tiles_generated", "tiles_shared", b"tiles_shared", "tiles_unwanted", b"tiles_unwanted", "wasted_seconds", b"wasted_seconds", "world", b"world"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy_seconds", b"busy_seconds", "tiles_cancelled", b"tiles_cancelled", "tiles_dropped", b"tiles_dropped", "tiles_failed", b"tiles_failed", "tiles_found", b"tiles_found", "tiles_generated", b"tiles_generated", "tiles_shared", b"tiles_shared", "tiles_unsent", b"tiles_unsent", "tiles_unwanted", b"tiles_unwanted", "wasted_seconds", b"wasted_seconds", "world", b"world"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
