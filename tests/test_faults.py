@@ -1,6 +1,5 @@
 """Faults of processes, networks and disks: real processes, real sockets, real file systems."""
 
-import ast
 import contextlib
 import os
 import re
@@ -39,12 +38,13 @@ with connect(sys.argv[1]) as client, client.stream(View(7.66, 45.98, 6e4), Strea
 
 
 class Server:
-    """`terraloom serve` in a process of its own, which signals reach; `before` is Python that runs first."""
+    """`terraloom serve` in a process of its own, which signals reach; `before` is Python that runs first, in `more` of an environment."""
 
-    def __init__(self, *arguments: str, before: str = "") -> None:
+    def __init__(self, *arguments: str, before: str = "", **more: str) -> None:
         code = before + "from terraloom_engines.cli import main; main()"
         command = [sys.executable, "-c", code, "serve", "--port", "0", "--http-port", "0", "--log-level", "warning", *arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self.process = subprocess.Popen(command, **pipes, text=True, env=os.environ | more)
         assert self.process.stdout is not None
         self.address = self.process.stdout.readline().split()[-1]
         self.http = self.process.stdout.readline().split()[-1]
@@ -291,20 +291,3 @@ def test_damaged_entries_of_a_store_are_made_again_and_told(tmp_path: Path) -> N
             assert server.metric("terraloom_contents_total", 'source="generated"') == (2.0 if damaged else 0.0)
             log = server.log()
         assert entries and ("damaged" in log) == damaged and "Traceback" not in log
-
-
-# ---------------------------------------------------------------------------------------------------------------- clocks
-
-
-def test_nothing_decides_by_the_wall_clock_but_when_tokens_expire() -> None:
-    """A clock that is put forward or back changes nothing else: all times are those of monotonic clocks."""
-    wall = {("time", "time"), ("datetime", "now"), ("datetime", "utcnow"), ("date", "today"), ("time", "localtime")}
-    sources = [*(ROOT / "sdk/python/terraloom").glob("*.py")]
-    sources += [path for path in (ROOT / "engines/terraloom_engines").rglob("*.py") if "training" not in path.parts]
-    found = [
-        path.name
-        for path in sources
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and (node.value.id, node.attr) in wall
-    ]
-    assert set(found) == {"callers.py"}

@@ -85,6 +85,7 @@ def test_a_stream_goes_on_after_its_server_was_killed_and_nothing_comes_twice(mo
     with connect(mortal.address) as client, client.stream(MATTERHORN, COARSE) as stream:
         stream.settle(PATIENCE)
         before, visible, session = stream.counters.bytes, stream.visible, stream.session.session_id
+        world = client.barrier(session).world_hash
         mortal.kill()
         lost = take_until(stream, Disconnected)[-1]
         assert isinstance(lost, Disconnected) and isinstance(lost.error, UnavailableError) and mortal.address in str(lost.error)
@@ -101,6 +102,7 @@ def test_a_stream_goes_on_after_its_server_was_killed_and_nothing_comes_twice(mo
             if stream.complete:
                 break
         assert (stream.counters.bytes, stream.counters.reconnects) == (before, 1)
+        assert client.barrier(stream.session.session_id).world_hash == world
         stream.move(ANDES)
         new = stream.settle(PATIENCE)
         assert new and {tile.id for tile in new}.isdisjoint(visible)

@@ -187,8 +187,10 @@ def test_a_renewed_certificate_is_taken_up_without_a_restart(tmp_path: Path, aut
 def test_mutual_tls_takes_known_clients_only_and_streams_survive_a_restart(authority: Authority, stranger: Authority) -> None:
     server, own, foreign = authority.issue("mutual"), authority.issue("client", "me@example.org"), stranger.issue("client")
     known = Tls(authority.pem, own.certificate, own.key)
+    expired = authority.issue("expired-client", "me@example.org", until=LONG_AGO + datetime.timedelta(days=1))
     with serving(server, "--client-ca", str(authority.pem)) as address:
-        for tls in (Tls(authority.pem), Tls(authority.pem, foreign.certificate, foreign.key)):
+        wrong = [Tls(authority.pem, pair.certificate, pair.key) for pair in (foreign, expired)]
+        for tls in (Tls(authority.pem), *wrong):
             assert "a certificate of the client's" in told(lambda tls=tls: described(address, tls), UnavailableError)  # type: ignore[misc]
         context = ssl.create_default_context(cafile=str(authority.pem))
         with pytest.raises(OSError, match="(?i)certificate required|reset|EOF|closed"):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from terraloom import CollisionOptions, Radius, ScreenSpaceError, StreamOptions, View, connect
+from terraloom import CollisionOptions, Radius, Region, ScreenSpaceError, StreamOptions, View, connect
 from terraloom.errors import InvalidArgumentError, ResourceExhaustedError, TerraloomError, UnauthenticatedError
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom.v1.terraloom_pb2_grpc import TerraloomStub
@@ -65,9 +66,10 @@ def serving(folder: Path, *names: str, **more: dict[str, str]) -> Iterator[Guard
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    """A server for alice, who may do all, bob, who may have one session, and carol, who may have 2 tiles a second."""
+    """A server for alice, who may do all, bob, who may have one session, carol and heidi, who may have 2 tiles or 150 kB a second."""
     limits = {"alice": {"operator": "true"}, "bob": {"sessions": "1"}, "carol": {"tiles_per_second": "2"}}
-    with serving(tmp_path_factory.mktemp("guarded"), "alice", "bob", "carol", "dave", **limits) as server:
+    limits["heidi"] = {"bytes_per_second": "150_000"}
+    with serving(tmp_path_factory.mktemp("guarded"), "alice", "bob", "carol", "dave", "heidi", **limits) as server:
         yield server
 
 
@@ -173,13 +175,24 @@ def test_rates_delay_streams_and_turn_calls_away_with_the_time_to_come_back(guar
         assert client.get_tile(1, 0, 0).glb
 
 
+def test_bytes_a_second_delay_streams_and_turn_requests_away(guarded: Guarded) -> None:
+    with connect(guarded.address, token=guarded.tokens["heidi"]) as client:
+        began = time.monotonic()
+        with client.stream(VIEW, StreamOptions(selection=Radius(1000.0, 2))) as stream:
+            tiles = stream.settle(60.0)
+            largest = max(len(tile.glb) for tile in tiles) + 1000
+            assert time.monotonic() - began >= (stream.counters.bytes - 150_000 - largest) / 150_000 > 0.3
+    answers = [ask(guarded.http + "/earth/tiles/1/0/0.glb", Authorization=f"Bearer {guarded.tokens['heidi']}") for _ in range(4)]
+    assert 429 in {answer.status for answer in answers}
+
+
 def error_free_in(detail: str) -> float:
     """Seconds that an error asks to wait, and a little more."""
     return float(detail.rpartition(" in ")[2].removesuffix(" s")) + 0.2
 
 
-def test_a_token_that_is_revoked_ends_its_sessions_at_once_and_a_broken_file_changes_nothing(tmp_path: Path) -> None:
-    with serving(tmp_path, "erin", "frank") as server:
+def test_a_token_that_is_revoked_ends_its_sessions_and_calls_at_once_and_a_broken_file_changes_nothing(tmp_path: Path) -> None:
+    with serving(tmp_path, "erin", "frank") as server, ThreadPoolExecutor(1) as pool:
         secret = server.tokens["erin"]
         with (
             connect(server.address, token=secret) as erin,
@@ -191,10 +204,13 @@ def test_a_token_that_is_revoked_ends_its_sessions_at_once_and_a_broken_file_cha
             server.file.write_text(server.file.read_text() + "[erin")
             time.sleep(1.2)
             assert erin.describe().protocol_version == 1
+            waiting = pool.submit(erin.barrier, Region(-170.0, -10.0, -100.0, 60.0, level=8))
             del server.tokens["erin"]
+            time.sleep(0.3)
             server.write()
             began = time.monotonic()
             assert "the token 'erin' was revoked" in refused(lambda: list(stream.events()))
+            assert "the token 'erin' was revoked" in refused(waiting.result)
             assert time.monotonic() - began < 5.0
             assert "not known here, or it was revoked" in refused(erin.describe)
             assert frank.describe() and other.session.session_id
@@ -207,7 +223,13 @@ def test_a_token_that_is_revoked_ends_its_sessions_at_once_and_a_broken_file_cha
             assert "its limit" in refused(second.__enter__, ResourceExhaustedError)
         ask(f"{server.http}/earth/heights?lon=x&token={secret}", Authorization=f"Bearer {secret}")
     said = server.log.read_text()
-    for event in ("cannot be used", "refused a call", "may call no longer token=erin sessions=1", "session opened", "session closed"):
+    for event in (
+        "cannot be used",
+        "refused a call",
+        "may call no longer token=erin sessions=1 calls=1",
+        "session opened",
+        "session closed",
+    ):
         assert event in said, said
     for token in (secret, *server.tokens.values()):
         assert token not in said and digest_of(token).hex() not in said, "no log shows a token or its hash"

@@ -165,12 +165,13 @@ class Server:
         return self._server.add_secure_port(address, self.certificates.server_credentials())
 
     async def _follow_tokens(self) -> None:
-        """Takes up changes of the file of tokens; ends the sessions of those that may call no longer."""
+        """Takes up changes of the file of tokens; ends the sessions and calls of those that may call no longer."""
         while True:
             await asyncio.sleep(TOKENS_SECONDS)
             for caller in self.callers.refresh():
-                ended = self.sessions.close_of(caller, UnauthenticatedError(f"the token {caller.name!r} was revoked, or has expired"))
-                _log.info("may call no longer", extra={"token": caller.name, "sessions": ended})
+                why = UnauthenticatedError(f"the token {caller.name!r} was revoked, or has expired")
+                sessions, calls = self.sessions.close_of(caller, why), caller.break_off(why)
+                _log.info("may call no longer", extra={"token": caller.name, "sessions": sessions, "calls": calls})
 
     @property
     def world(self) -> World:

@@ -1,11 +1,15 @@
 """Callers: whose call it is, told by the token that it carries. Without a file of tokens everybody is one caller without limits."""
 
+import asyncio
 import hmac
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from terraloom.errors import PermissionDeniedError, ResourceExhaustedError, TerraloomError, UnauthenticatedError
 from terraloom_engines.server.rates import Allowance, Bucket
@@ -29,6 +33,8 @@ class Caller:
         self.sessions = 0
         """Open now."""
         self.allowance = Allowance()
+        self._calls: dict[asyncio.Task[Any], TerraloomError | None] = {}
+        """The tasks that serve its calls, and why they are broken off."""
         self.limit(token)
 
     @property
@@ -51,6 +57,29 @@ class Caller:
             self.allowance.refused += 1
             raise ResourceExhaustedError(f"the token {self.name!r} has {most} sessions open, which is its limit", retry_after=5.0)
 
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """While the running task serves a call that may take long, which ends with an error when the caller may call no longer."""
+        task = asyncio.current_task()
+        assert task is not None, "calls are served by tasks"
+        self._calls[task] = None
+        try:
+            yield
+        except asyncio.CancelledError:
+            if (error := self._calls[task]) is None:
+                raise
+            task.uncancel()
+            raise error from None
+        finally:
+            del self._calls[task]
+
+    def break_off(self, error: TerraloomError) -> int:
+        """Ends its calls with `error`; how many."""
+        for task in self._calls:
+            self._calls[task] = error
+            task.cancel()
+        return len(self._calls)
+
     def require_operator(self) -> None:
         """Raises PermissionDeniedError for one who may not look at the server."""
         if not self.token.operator:
@@ -71,11 +100,14 @@ class Callers:
         self.everybody = Caller(EVERYBODY)
         self._stamp = _stamp(path)
         self._callers: dict[bytes, Caller] = {}
+        self._admitted: dict[bytes, Caller] = {}
+        """Those whose tokens were valid at the last look."""
         self.denied = 0
         """Calls without a valid token."""
         self._told_at, self._untold = -1.0, 0
         if path is not None:
             self._take_up(read_tokens(path))
+            self._admitted = self._callers
 
     @property
     def are_known(self) -> bool:
@@ -85,7 +117,7 @@ class Callers:
     @property
     def all(self) -> list[Caller]:
         """Those that may call now."""
-        return [*self._callers.values()] if self.are_known else [self.everybody]
+        return [*self._admitted.values()] if self.are_known else [self.everybody]
 
     def authenticate(self, header: str | None) -> Caller:
         """The caller of a call with this `authorization`. Raises UnauthenticatedError, which never shows what was given."""
@@ -107,10 +139,13 @@ class Callers:
         raise UnauthenticatedError(reason)
 
     def refresh(self) -> list[Caller]:
-        """Reads the file again if it was changed; the callers that may call no longer. A file that does not work changes nothing."""
+        """Reads the file again if it was changed; the callers that may call no longer. A file that does not work changes nothing.
+
+        Who has expired stays known: if the clock was wrong and is put right, the token is valid again.
+        """
         if self._path is None:
             return []
-        now, former = datetime.now(UTC), self._callers
+        now, former = datetime.now(UTC), self._admitted
         stamp = _stamp(self._path)
         if stamp != self._stamp:
             self._stamp = stamp
@@ -119,8 +154,8 @@ class Callers:
                 _log.info("took up the tokens in %s: %d", self._path, len(self._callers))
             except TerraloomError as error:
                 _log.error("the changed file of tokens cannot be used, the former tokens stay: %s", error)
-        self._callers = {index: caller for index, caller in self._callers.items() if caller.token.is_valid(now)}
-        return [caller for index, caller in former.items() if self._callers.get(index) is not caller]
+        self._admitted = {index: caller for index, caller in self._callers.items() if caller.token.is_valid(now)}
+        return [caller for index, caller in former.items() if self._admitted.get(index) is not caller]
 
     def _take_up(self, tokens: list[Token]) -> None:
         former, self._callers = self._callers, {}

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
@@ -15,7 +15,7 @@ from terraloom.v1.terraloom_pb2_grpc import TerraloomServicer
 from terraloom_engines.content import ContentOptions, GridOptions
 from terraloom_engines.selection import Criteria, Priority, WorkClass
 from terraloom_engines.server import replies, requests
-from terraloom_engines.server.admission import Admission
+from terraloom_engines.server.admission import LEAST_PLACES, Admission
 from terraloom_engines.server.barrier import PLANNED_TILES, Barrier, region_tiles, within
 from terraloom_engines.server.callers import CALLER
 from terraloom_engines.server.checks import count_in_range, in_range
@@ -45,6 +45,12 @@ class Servicer(TerraloomServicer):
         self._worlds = worlds
         self._sessions = sessions
         self._admission = Admission()
+
+    @contextmanager
+    def _in_hand(self, context: Context, places: int = LEAST_PLACES) -> Iterator[None]:
+        """While a call waits for tiles. Raises ResourceExhaustedError for one too many."""
+        with self._admission(_client(context), places), CALLER.get().calling():
+            yield
 
     async def _served(self, world: pb.WorldId) -> ServedWorld:
         return await self._worlds.get(world.name, world.seed)
@@ -151,7 +157,7 @@ class Servicer(TerraloomServicer):
         with (await self._served(request.world)).in_use() as served:
             tile, options = requests.tile_id(request.id, served.world), requests.content_options(request.content)
             key = ContentKey(tile, GridOptions(options.surface) if request.height_grid else options)
-            with self._admission(_client(context)):
+            with self._in_hand(context):
                 answer = replies.tile(await served.contents.get(key, WAITED_FOR, _client(context)))
         allowance.spend(1, answer.ByteSize())
         return answer
@@ -160,7 +166,7 @@ class Servicer(TerraloomServicer):
         allowance = _required()
         with (await self._served(request.world)).in_use() as served:
             sampling = requests.sampling(request, served.world)
-            with self._admission(_client(context), len(sampling.east)):
+            with self._in_hand(context, len(sampling.east)):
                 heights, tiles = await sampled_heights(served.contents, sampling, WAITED_FOR, _client(context))
         allowance.spend(tiles, heights.nbytes)
         surface, identity = replies.surface(sampling.options.surface), bytes.fromhex(served.world.identity)
@@ -185,17 +191,18 @@ class Servicer(TerraloomServicer):
 
     async def Barrier(self, request: pb.BarrierRequest, context: Context) -> pb.BarrierResponse:  # noqa: N802
         allowance = _required()
-        answer = await self._barrier(request, _client(context))
+        answer = await self._barrier(request, context)
         allowance.spend(answer.tiles, 0)
         return answer
 
-    async def _barrier(self, request: pb.BarrierRequest, client: str) -> pb.BarrierResponse:
+    async def _barrier(self, request: pb.BarrierRequest, context: Context) -> pb.BarrierResponse:
+        client = _client(context)
         deadline = in_range("deadline", request.deadline, 0.0, 86_400.0)
         if request.WhichOneof("where") == "session_id":
             session = self._sessions.of(CALLER.get(), request.session_id)
             requests.check_world(request.world, session.world)
             barrier = Barrier(session.contents, client)
-            with self._admission(client, PLANNED_TILES):
+            with self._in_hand(context, PLANNED_TILES):
                 return await within(deadline, barrier, barrier.session(session))
         with (await self._served(request.world)).in_use() as served:
             barrier, options = Barrier(served.contents, client), requests.content_options(request.content)
@@ -203,11 +210,11 @@ class Servicer(TerraloomServicer):
                 case "region":
                     level = count_in_range("level", request.level, served.world.min_level, served.world.max_level)
                     tiles = region_tiles(request.region, level, served.world.kind)
-                    with self._admission(client, len(tiles)):
+                    with self._in_hand(context, len(tiles)):
                         return await within(deadline, barrier, barrier.region(tiles, options))
                 case "view":
                     view, criteria = requests.view_state(request.view, served.world), requests.criteria(request.selection, served.world)
-                    with self._admission(client, PLANNED_TILES):
+                    with self._in_hand(context, PLANNED_TILES):
                         return await within(deadline, barrier, barrier.view(view, criteria, options))
         raise InvalidArgumentError("barrier names no region, view or session_id", field="region")
 
