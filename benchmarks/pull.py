@@ -20,6 +20,7 @@ import contextlib
 import gzip
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin
@@ -185,8 +186,8 @@ class Loader:
             connection.close()
 
 
-async def fly(host: str, trace: Trace, seconds: float) -> Log:
-    """The log of the first `seconds` of a flight."""
+async def fly(host: str, trace: Trace, seconds: float, before_leaving: Callable[[], object] = lambda: None) -> Log:
+    """The log of the first `seconds` of a flight; `before_leaving` is called before loads that are under way are given up."""
     log, world = Log(), open_world("earth")
     states = [state(view_at(trace, i / VIEWS_PER_SECOND), world) for i in range(int(seconds * VIEWS_PER_SECOND))]
     clock = Clock()
@@ -200,6 +201,7 @@ async def fly(host: str, trace: Trace, seconds: float) -> Log:
         if now != drawn:
             drawn = now
             log.changes.append((clock(), drawn))
+    await asyncio.to_thread(before_leaving)
     await loader.close()
     return log
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from benchmarks.shown import Log
@@ -41,8 +42,11 @@ def view_at(trace: Trace, seconds: float) -> View:
     return view
 
 
-async def fly(address: str, trace: Trace, seconds: float) -> Log:
-    """The log of the first `seconds` of a flight. The clock starts when the ground within the body's radius is there."""
+async def fly(address: str, trace: Trace, seconds: float, before_leaving: Callable[[], object] = lambda: None) -> Log:
+    """The log of the first `seconds` of a flight. The clock starts when the ground within the body's radius is there.
+
+    `before_leaving` is called while the streams are still open: what a server has under way when a client leaves is nobody's fault.
+    """
     log, world = Log(), open_world("earth")
     views = [view_at(trace, i / VIEWS_PER_SECOND) for i in range(int(seconds * VIEWS_PER_SECOND))]
     states = [state(view, world) for view in views]
@@ -60,6 +64,7 @@ async def fly(address: str, trace: Trace, seconds: float) -> Log:
                     log.frames.append((clock(), states[i]))
                     stream.move(view)
                     ground.move(view)
+                await asyncio.to_thread(before_leaving)
                 for listener in listeners:
                     listener.cancel()
                     with contextlib.suppress(asyncio.CancelledError):

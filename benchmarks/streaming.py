@@ -61,9 +61,9 @@ def flight(kind: str, trace: Trace, link: str, store: Path, seconds: float) -> t
     """One flight on a new server over a store; its log, and what the server counted."""
     with run_server("--store", str(store), http=True) as address:
         target = address if kind == "push" else address.http.removeprefix("http://")
+        counted: dict[str, float] = {}
         with linked(link, str(target)) as end:
-            log = asyncio.run((push if kind == "push" else pull).fly(end, trace, seconds))
-        counted = metrics(address)
+            log = asyncio.run((push if kind == "push" else pull).fly(end, trace, seconds, lambda: counted.update(metrics(address))))
     busy = counted["busy_seconds.used"] + counted["busy_seconds.wasted"]
     wasted = counted["busy_seconds.wasted"] - counted.get("reclaimed.seconds", 0.0)
     return log, {
