@@ -105,11 +105,25 @@ def roll_off(height: Raster) -> float:
     return float(np.mean(np.log2(density[fine]) - (slope * np.log2(frequency[fine]) + level)))
 
 
-def variogram(height: Raster, lags: tuple[int, ...] = (1, 2, 4, 8, 16)) -> NDArray[np.float64]:
-    """Half the mean squared difference of heights `lags` pixels apart along rows and columns, square metres (Matheron 1963)."""
+LAGS = (1, 2, 4, 8, 16)
+
+
+def variograms(height: Raster, lags: tuple[int, ...] = LAGS) -> NDArray[np.float64]:
+    """Half the mean squared difference of heights `lags` pixels apart, along columns and along rows: square metres, (2, lags) (Matheron 1963)."""
     return np.array([
-        0.25 * (np.mean((height[lag:] - height[:-lag]) ** 2) + np.mean((height[:, lag:] - height[:, :-lag]) ** 2)) for lag in lags
+        [0.5 * np.mean((raster[lag:] - raster[:-lag]) ** 2) for lag in lags] for raster in (height, height.T)
     ])  # fmt: skip
+
+
+def variogram(height: Raster, lags: tuple[int, ...] = LAGS) -> NDArray[np.float64]:
+    """The mean of both directions."""
+    return np.asarray(variograms(height, lags).mean(axis=0), np.float64)
+
+
+def anisotropy(height: Raster) -> float:
+    """Octaves of the variogram along columns over that along rows, mean of the lags: 0 for land that is as rough either way."""
+    along, across = np.log2(variograms(height))
+    return float(np.mean(along - across))
 
 
 def stride_peak(height: Raster, stride: int) -> float:
@@ -166,7 +180,7 @@ def distances(first: Raster, second: Raster, gsd: float) -> dict[str, float]:
     """How far two rasters of heights (metres) of the same pixel size are apart, by statistic; 0 for the same statistics."""
     densities = [np.log2(spectrum(raster[: min(first.shape), : min(first.shape)])[0]) for raster in (first, second)]
     pairs: dict[str, Callable[[Raster], float]] = {
-        "psd_slope": spectral_slope, "psd_roll_off_octaves": roll_off, "pit_fraction": pit_fraction,
+        "psd_slope": spectral_slope, "psd_roll_off_octaves": roll_off, "anisotropy_octaves": anisotropy, "pit_fraction": pit_fraction,
     }  # fmt: skip
     water = [drainage.statistics(raster) for raster in (first, second)]
     out = {

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 Picture = NDArray[np.uint8]
 """(H, W) grey or (H, W, 3) colour."""
-SIDE, GAP, TITLE = 216, 4, 14
+SIDE, GAP, TITLE = 192, 4, 14
 LARGEST = 140_000
 """Bytes of a picture: history keeps every copy."""
 

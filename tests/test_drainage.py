@@ -65,6 +65,21 @@ def test_the_variogram_of_a_rough_surface_grows_with_twice_its_hurst_exponent() 
     assert growth.mean() == pytest.approx(1.0, abs=0.12)
 
 
+def test_what_is_rough_one_way_alone_is_anisotropic() -> None:
+    surface = fractional_brownian(3.0)
+    assert abs(morphometry.anisotropy(surface)) < 0.3
+    ribbed = surface + 0.5 * surface.std() * np.sin(np.arange(256) * 0.9)[:, None]
+    assert morphometry.anisotropy(ribbed) > 1
+    assert morphometry.anisotropy(ribbed.T) == pytest.approx(-morphometry.anisotropy(ribbed))
+
+
+def test_a_checkerboard_shows_at_a_stride_of_two() -> None:
+    y, x = np.mgrid[:256, :256]
+    surface = fractional_brownian(3.0)
+    assert morphometry.stride_peak(surface, 2) == pytest.approx(1, abs=0.5)
+    assert morphometry.stride_peak(surface + 0.2 * surface.std() * (-1.0) ** (x + y), 2) > 10
+
+
 def test_the_roll_off_tells_blurred_land_from_sharp() -> None:
     sharp = fractional_brownian(3.0)
     blurred = (sharp + np.roll(sharp, 1, 0) + np.roll(sharp, 1, 1) + np.roll(sharp, (1, 1), (0, 1))) / 4
