@@ -109,7 +109,7 @@ LAGS = (1, 2, 4, 8, 16)
 
 
 def variograms(height: Raster, lags: tuple[int, ...] = LAGS) -> NDArray[np.float64]:
-    """Half the mean squared difference of heights `lags` pixels apart, along columns and along rows: square metres, (2, lags) (Matheron 1963)."""
+    """Half the mean squared difference of heights `lags` pixels apart, m2, along columns and along rows: (2, lags) (Matheron 1963)."""
     return np.array([
         [0.5 * np.mean((raster[lag:] - raster[:-lag]) ** 2) for lag in lags] for raster in (height, height.T)
     ])  # fmt: skip
