@@ -148,6 +148,16 @@ def test_what_the_client_dropped_is_sent_again(client: Client) -> None:
                 break
 
 
+def test_a_drawn_tile_that_the_client_dropped_and_needs_no_more_is_hidden(client: Client) -> None:
+    with client.stream(MATTERHORN, COARSE) as stream:
+        stream.settle(PATIENCE)
+        stream.forget({tile for tile in stream.visible if tile.z == 6})
+        stream.move(ANDES)
+        stream.settle(PATIENCE)
+        assert covers_the_world(stream.visible), "else two levels are drawn over each other"
+        assert stream.visible <= stream.held.keys()
+
+
 def test_the_newest_view_wins(client: Client) -> None:
     with client.stream(MATTERHORN, COARSE) as stream:
         for _ in range(200):

@@ -4,6 +4,7 @@ import itertools
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
@@ -99,6 +100,20 @@ class OneWay:
 
     def send(self, name: str, message: object) -> None:
         self._stub.UpdateView(pb.UpdateViewRequest(session_id=self.opened.session_id, **{name: message}))
+
+    def come_back(self) -> None:
+        """Leaves the connection, and listens over another one once the server has noticed."""
+        self._call.cancel()
+        while True:
+            self._call = self._stub.Subscribe(pb.SubscribeRequest(session_id=self.opened.session_id), timeout=PATIENCE)
+            try:
+                self._call.initial_metadata()
+                if not self._call.done():
+                    break
+            except grpc.RpcError:
+                pass
+            time.sleep(0.005)
+        self.events = self._call
 
     def close(self) -> None:
         self._call.cancel()

@@ -195,6 +195,27 @@ async def test_a_step_waits_until_the_former_is_complete(stub: TerraloomStub) ->
         await anext(aiter(stub.Subscribe(pb.SubscribeRequest(session_id=session.session_id, priorities=[pb.PRIORITY_COLLISION]))))
 
 
+async def test_what_was_drawn_and_dropped_is_told_anew(stub: TerraloomStub) -> None:
+    """Shown when it came again, hidden when nothing needs it any more."""
+    session = await stub.OpenSession(opening(view=message(1)))
+    drawn: set[tuple[int, int, int]] = set()
+    held: set[tuple[int, int, int]] = set()
+    events = aiter(stub.Subscribe(pb.SubscribeRequest(session_id=session.session_id)))
+    for sequence, longitude in ((1, 8.0), (2, 8.0), (3, 60.0)):
+        forget = pb.Forget(tiles=[pb.TileId(z=z, x=x, y=y) for z, x, y in drawn])
+        if sequence > 1:
+            await stub.UpdateView(pb.UpdateViewRequest(session_id=session.session_id, forget=forget, view=message(sequence, longitude)))
+        held, shown = held - drawn, set()
+        async for event in events:
+            held |= {(event.tile.id.z, event.tile.id.x, event.tile.id.y)} if event.HasField("tile") else set()
+            drawn -= {(tile.z, tile.x, tile.y) for tile in event.visible.hide}
+            shown |= {(tile.z, tile.x, tile.y) for tile in event.visible.show}
+            if event.HasField("step"):
+                break
+        drawn |= shown
+        assert drawn == shown <= held, "all that is drawn is there, and was told in this step"
+
+
 async def test_other_wishes_take_effect_with_the_next_step(stub: TerraloomStub) -> None:
     session = await stub.OpenSession(opening(view=message(1)))
     events = aiter(stub.Subscribe(pb.SubscribeRequest(session_id=session.session_id)))

@@ -66,6 +66,8 @@ class LockstepSession:
         self._heights = contents.heights(opening.content)
         self._ahead = contents.scheduler.subscribe(lambda key, result: contents.scheduler.unused(key), f"session {name} ahead")
         self._drawn: set[TileId] = set()
+        self._renewed: set[TileId] = set()
+        """Drawn tiles that the client dropped since the last step."""
         self._due = False
         """Whether a step is to be answered."""
         self._changes: list[Callable[[], None]] = []
@@ -73,9 +75,14 @@ class LockstepSession:
         self._wake = asyncio.Event()
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._error: TerraloomError | None = None
-        self.attached = False
+        self.consumed = False
 
     # ------------------------------------------------------------------------------------------------ what comes up
+
+    @property
+    def attached(self) -> bool:
+        """Whether somebody consumes its events."""
+        return self.consumed
 
     @property
     def views(self) -> list[ViewState]:
@@ -134,10 +141,10 @@ class LockstepSession:
         """The client dropped these tiles; from the next step on they count as not held."""
         self._changes.append(lambda: self._drop(tiles))
 
-    def _drop(self, tiles: Iterable[TileId]) -> None:
+    def _drop(self, tiles: Sequence[TileId]) -> None:
         for tile in tiles:
             self.held.pop(tile, None)
-        self._drawn.intersection_update(self.held)
+        self._renewed.update(self._drawn.intersection(tiles))
 
     def end(self, error: TerraloomError) -> None:
         """Ends `events` with `error`."""
@@ -150,9 +157,9 @@ class LockstepSession:
 
     async def events(self) -> AsyncGenerator[pb.ServerEvent, None]:
         """The answers to the steps, each as fast as the credit allows. Ends by raising."""
-        if self.attached:
+        if self.consumed:
             raise FailedPreconditionError(f"session {self.name} has a subscriber already")
-        self.attached = True
+        self.consumed = True
         self._begin()
         try:
             while True:
@@ -160,7 +167,7 @@ class LockstepSession:
                 async for event in self._answer():
                     yield event
         finally:
-            self.attached = False
+            self.consumed = False
 
     def _begin(self) -> None:
         """A connection begins: the newest step is answered on it, anew if it was on a former one; what was not acknowledged comes again."""
@@ -245,9 +252,9 @@ class LockstepSession:
         """What to draw now, also when that is what was drawn before."""
         drawn = plan.shown(self.held, self._drawn)
         message = pb.Visible(view_sequence=self.view_sequence, complete=True)
-        message.show.extend(replies.tile_ids(sorted(drawn - self._drawn)))
+        message.show.extend(replies.tile_ids(sorted(drawn - self._drawn | drawn & self._renewed)))
         message.hide.extend(replies.tile_ids(sorted(self._drawn - drawn)))
-        self._drawn = drawn
+        self._drawn, self._renewed = drawn, set()
         return pb.ServerEvent(visible=message)
 
     def _surplus(self, plan: Plan) -> list[TileId]:

@@ -138,6 +138,7 @@ class Servicer(TerraloomServicer):
 
     async def Subscribe(self, request: pb.SubscribeRequest, context: Context) -> AsyncIterator[pb.ServerEvent]:  # noqa: N802
         session = self._sessions.of(CALLER.get(), request.session_id).carrying(requests.classes(request.priorities))
+        self._sessions.require_free(session)
         if request.HasField("credit"):
             session.widen(Credit.from_message(request.credit))
         await context.send_initial_metadata(())  # the client learns that it is subscribed before the first event

@@ -67,7 +67,7 @@ class Session(Watching):
         )
         self._wake = asyncio.Event()
         self._error: TerraloomError | None = None
-        self._consumed = False
+        self.consumed = False
         self._stale = True
         self._planned_at = 0.0
         self._plan: Plan | None = None
@@ -78,8 +78,8 @@ class Session(Watching):
         self._retries = Retries()
         seconds = opening.provisional_collision_seconds if opening.classes == COLLISION else opening.provisional_seconds
         self._stand_ins = StandIns(contents, self.options, seconds, lambda: self._wake.set())
-        self._replaced: set[TileId] = set()
-        """Tiles that took the place of stand-ins since the last change of what is drawn."""
+        self._renewed: set[TileId] = set()
+        """Tiles that took the place of stand-ins, or that the client dropped, since the last change of what is drawn."""
         self._failures: deque[pb.ErrorDetail] = deque()
         self._drawn: set[TileId] = set()
         self._drawn_stale = self._surplus_stale = False
@@ -88,7 +88,7 @@ class Session(Watching):
     @property
     def attached(self) -> bool:
         """Whether somebody consumes its events, or those of its part for collision."""
-        return self._consumed or (self.collision is not None and self.collision.attached)
+        return self.consumed or (self.collision is not None and self.collision.attached)
 
     # ------------------------------------------------------------------------------------------------ what comes up
 
@@ -153,7 +153,7 @@ class Session(Watching):
         for tile in tiles:
             self.held.pop(tile, None)
         self._stand_ins.drop(tiles)
-        self._drawn.intersection_update(self.held)
+        self._renewed.update(self._drawn.intersection(tiles))  # and told anew: hidden, or shown when they are there again
         self._changed()
         if self.collision is not None:
             self.collision.forget(tiles)
@@ -178,9 +178,9 @@ class Session(Watching):
 
     async def events(self) -> AsyncGenerator[pb.ServerEvent, None]:
         """All that the client must hear, in order, as fast as it is consumed and the credit allows. Ends by raising."""
-        if self._consumed:
+        if self.consumed:
             raise FailedPreconditionError(f"session {self.name} has a subscriber already")
-        self._consumed = True
+        self.consumed = True
         self._begin()
         try:
             while True:
@@ -194,7 +194,7 @@ class Session(Watching):
                 else:
                     await self._sleep(pause)
         finally:
-            self._consumed = False
+            self.consumed = False
 
     def _begin(self) -> None:
         """A connection begins: nothing is drawn there yet, and what was not acknowledged over a former one may not have arrived."""
@@ -362,7 +362,7 @@ class Session(Watching):
         self.tally.counts.tiles_from_store += not self._ready.send(tile).generated
         if tile in self._stand_ins.sent:
             self._stand_ins.sent.remove(tile)
-            self._replaced.add(tile)
+            self._renewed.add(tile)
 
     def _visible_event(self) -> pb.ServerEvent | None:
         """The change of what to show, once all that can be sent was sent; also when the newest view's set is complete unchanged."""
@@ -372,8 +372,8 @@ class Session(Watching):
         self._drawn_stale = False
         drawn = plan.shown(self.held, self._drawn)
         complete = all(not self._is_wanted(tile) and tile not in plan.unknown for tile in plan.needed)
-        show, hide = drawn - self._drawn | drawn & self._replaced, self._drawn - drawn
-        self._replaced.clear()
+        show, hide = drawn - self._drawn | drawn & self._renewed, self._drawn - drawn
+        self._renewed.clear()
         state = (complete, self.view_sequence if complete else 0)
         if not show and not hide and state == self._complete:
             return None

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 
-from terraloom.errors import NotFoundError, ResourceExhaustedError, TerraloomError
+from terraloom.errors import FailedPreconditionError, NotFoundError, ResourceExhaustedError, TerraloomError
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom_engines.server.callers import Caller
 from terraloom_engines.server.lockstep import LockstepSession
@@ -63,6 +63,12 @@ class Sessions:
         if self._callers.get(name) is not caller:
             raise _unknown(name)
         return self[name]
+
+    @staticmethod
+    def require_free(session: AnySession) -> None:
+        """Raises FailedPreconditionError for a session whose events somebody consumes."""
+        if session.consumed:
+            raise FailedPreconditionError(f"session {session.name} has a subscriber already")
 
     def open(self, served: ServedWorld, opening: Opening, caller: Caller) -> AnySession:
         """A new session in a world, which it keeps open, and which waits for its subscriber. Raises ResourceExhaustedError."""

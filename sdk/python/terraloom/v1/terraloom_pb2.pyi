@@ -281,7 +281,9 @@ Global___Ack: _TypeAlias = Ack  # noqa: Y015
 
 @_typing.final
 class Forget(_message.Message):
-    """The client dropped these tiles on its own account; they are sent again when next needed."""
+    """The client dropped these tiles on its own account; they are sent again when next needed. What was drawn of them is in the next `visible`:
+    shown if it is there again, else hidden.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
