@@ -1,18 +1,23 @@
-"""Credit: what classes leave to each other, and windows that follow from what connections do, which are simulated here."""
+"""Credit: what classes leave to each other, and windows that follow from what connections do, most of which are simulated here."""
 
 import heapq
 from collections import deque
 
+import grpc
 import pytest
+from benchmarks.links import Link as RealLink
+from benchmarks.links import run_link
 
 from terraloom import ClassCredit, Credit, StreamOptions
 from terraloom.errors import InvalidArgumentError
 from terraloom.v1 import terraloom_pb2 as pb
+from terraloom.v1.terraloom_pb2_grpc import TerraloomStub
 from terraloom_engines.selection import WorkClass
 from terraloom_engines.server.credit import Credit as Granted
 from terraloom_engines.server.credit import CreditWindow
 from terraloom_engines.server.pipe import Piece, Pipe
 from terraloom_engines.tiling import TileId
+from test_hardening import TwoWay, settle
 
 ANYWHERE = TileId(0, 0, 0)
 TILE = 50_000
@@ -167,3 +172,18 @@ def test_little_to_send_says_nothing_of_the_bandwidth() -> None:
         link.pipe.acknowledge([piece], 100.02 + i)
     assert link.pipe.rate == pytest.approx(12.5e6, rel=0.02)
     assert link.pipe.window == pytest.approx(window, rel=0.3)
+
+
+def test_a_real_connection_is_measured_and_its_window_chosen(server: str) -> None:
+    """2 MB a second, 20 ms there and back."""
+    view = pb.View(sequence=1, geodetic=pb.Geodetic(longitude_degrees=8.0, latitude_degrees=46.0, height=3000.0))
+    selection = pb.Selection(radius=pb.Radius(radius=1000.0, level=2))
+    opening = pb.OpenSessionRequest(protocol_version=1, selection=selection, view=view, stats=True)
+    with run_link(RealLink(2e6 * 8, 0.02), server) as link, grpc.insecure_channel(link.address) as channel:
+        session = TwoWay(TerraloomStub(channel), opening)
+        settle(session, 1)
+        stats = next(event.stats for event in session.events if event.HasField("stats"))
+        session.close()
+    assert stats.bytes_sent > 1_500_000 and stats.bytes_unacknowledged <= stats.window_bytes
+    assert 0.05 * 2e6 < stats.delivery_rate < 1.3 * 2e6
+    assert stats.round_trip > 0.019 and stats.window_bytes > stats.delivery_rate * stats.round_trip

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import re
 import subprocess
 import sys
 from io import StringIO
@@ -22,6 +23,7 @@ from terraloom_engines.server.logs import set_up
 from terraloom_engines.server.tokens import digest_of, new_token
 from web import get
 
+DOCS = Path(__file__).parent.parent / "docs/operations.md"
 COMMAND = [sys.executable, "-m", "terraloom_engines.cli", "top"]
 VIEW = View(7.66, 45.98, 3000.0)
 COARSE = StreamOptions(selection=Radius(1000.0, 3))
@@ -57,6 +59,16 @@ def test_statistics_tell_of_sessions_queue_and_latencies_and_agree_with_the_metr
     assert told["terraloom_margin_seconds_count"] == sum(now.margin_seconds.counts)
     assert told["terraloom_caller_tiles_total"] == sum(caller.tiles for caller in now.callers)
     assert told["terraloom_build_info"] == 1.0 and told["process_resident_memory_bytes"] > 1e7
+
+
+def test_the_page_tells_of_every_metric_and_of_no_other(server: ServerAddress, client: Client) -> None:
+    client.get_tile(0, 0, 0)
+    told = set(re.findall(r"`((?:terraloom|process)_\w+)`", DOCS.read_text()))
+    families = text_string_to_metric_families(get(server.http, "/metrics").body.decode())
+    kept = {f"{one.name}_total" if one.type == "counter" else one.name for one in families if one.name.startswith("terraloom_")}
+    kept = {name for name in kept if not name.endswith("_created")}
+    assert kept - told == set(), "say in docs/operations.md what to look for"
+    assert told - kept == {"process_resident_memory_bytes", "terraloom_certificate_expiry_timestamp_seconds"}
 
 
 def test_top_prints_a_server_for_programs_and_for_people(server: ServerAddress, client: Client) -> None:

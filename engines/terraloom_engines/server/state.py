@@ -86,6 +86,8 @@ class State(Collector):
         yield GaugeMetricFamily("terraloom_sessions_attached", "Sessions that somebody listens to.", sum(one.attached for one in sessions))
         under_way = sum(one.window.bytes for one in sessions)
         yield GaugeMetricFamily("terraloom_unacknowledged_bytes", "Tiles sent that clients have not applied yet.", under_way)
+        credit = sum(one.window.limit for one in sessions)
+        yield GaugeMetricFamily("terraloom_credit_bytes", "What sessions may have unacknowledged, all together.", credit)
 
     def _of_callers(self) -> Iterable[Metric]:
         yield CounterMetricFamily("terraloom_denied", "Calls without a valid token.", self.callers.denied)
