@@ -37,8 +37,8 @@ train: .venv/.train ## train both networks on DATA for MINUTES each (resumable; 
 	.venv/bin/python -m terraloom_engines.training.train imagery --data $(DATA) --minutes $(MINUTES)
 	.venv/bin/python -m terraloom_engines.training.export
 
-realism: .venv/.train .venv/.dev ## generated land, colour and the whole chain beside real land, from the data packs in DATA
-	.venv/bin/python -m benchmarks.realism --all --data $(DATA) --pictures out/realism --out out/realism/report.json
+realism: .venv/.train .venv/.dev ## generated land, colour and the whole chain beside real land, from the packs in DATA; writes benchmarks/results and docs/gallery
+	.venv/bin/python -m benchmarks.realism --all --data $(DATA) --pictures docs/gallery
 
 proto: .venv/.dev ## regenerate sdk/python/terraloom/v1 from proto/
 	.venv/bin/python proto/generate.py sdk/python

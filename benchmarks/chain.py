@@ -7,7 +7,7 @@ small it piles up below.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import morphometry
-from benchmarks.first import first_earth
 from terraloom_engines.field import ELEVATION_UNIT, LAND_FULL, LOG_UNIT, Field
 from terraloom_engines.render.overhead import Frame
 from terraloom_engines.tiling import TILE_SIZE, TileId, row_ground_sample_distance, tile_from_lonlat
 from terraloom_engines.training.pyramid import Level, finest_elevation, pyramid
 from terraloom_engines.training.rasters import load_pack
-from terraloom_engines.world import open_world
 
 PLACES = {
     "Alps": ((8.5, 46.5), "SRTM_N46E008"), "Everest": ((86.9, 27.9), "SRTM_everest"), "Idaho ranges": ((-113.6, 43.9), "ID_mackay30"),
@@ -136,10 +134,9 @@ def beside(made: dict[str, dict[str, float]], truth: list[dict[str, float]]) -> 
     return out
 
 
-def measure(data: Path, *, quick: bool = False) -> dict[str, Any]:
-    """All places (the last alone if `quick`): figures by level of real land, of the first version and of the shipped one, beside real."""
+def measure(data: Path, worlds: Mapping[str, Fields], *, quick: bool = False) -> dict[str, Any]:
+    """All places (the last alone if `quick`): figures by level of real land and of every world, and those beside the real ones."""
     truth, out = real(data), {}
-    worlds: dict[str, Fields] = {"v0": first_earth().field, "shipped": open_world("earth").field}
     for name, (place, _) in list(PLACES.items())[-1 if quick else 0 :]:
         out[name] = {"real": truth[name]} | {
             maker: {"generated": made, "beside real": beside(made, truth[name])}
@@ -151,7 +148,7 @@ def measure(data: Path, *, quick: bool = False) -> dict[str, Any]:
 def summary(figures: dict[str, Any]) -> dict[str, dict[str, float]]:
     """By maker, over all places and real levels: mean factor by which slopes are off, mean deviation of shares and spectrum."""
     out = {}
-    for maker in ("v0", "shipped"):
+    for maker in [name for name in next(iter(figures.values())) if name != "real"]:
         rows = [row for place in figures.values() for row in place[maker]["beside real"].values()]
         means = {}
         for name in rows[0] | rows[-1]:

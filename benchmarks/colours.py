@@ -6,7 +6,7 @@ where heights are real how gradients of light and of height go together.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,15 +18,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from benchmarks import morphometry
-from benchmarks.first import first_stages
 from benchmarks.realism import window_at
-from terraloom_engines.bundle import Bundle, embedded_bundles
+from terraloom_engines.cascade import Stages
 from terraloom_engines.conservation import interleave
 from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.imagery import ImageryStage
 from terraloom_engines.lifting import LiftingStage, Waters
-from terraloom_engines.runtimes.onnx_cpu import OnnxCpuRuntime
-from terraloom_engines.stages import StageSpec, Window
+from terraloom_engines.stages import Window
 from terraloom_engines.training.pyramid import Level, coarser
 from terraloom_engines.training.rasters import imagery_sources
 
@@ -136,16 +134,11 @@ def maker(lifting: LiftingStage, imagery: ImageryStage) -> Maker:
     return lambda colour, ground, times: painted(lifting, imagery, colour, ground, times)
 
 
-def makers() -> dict[str, Maker]:
-    """The plain answer, the first version, and what ships."""
-    bundle, rng = Bundle.open(embedded_bundles()["earth"]), np.random.default_rng(5)
-    specs = {name: StageSpec.from_manifest(entry) for name, entry in bundle.manifest["stages"].items()}
-    graphs = {name: OnnxCpuRuntime(1).load(bundle.model(name)) for name in specs}
-    return {
-        "bicubic + noise": lambda colour, ground, times: plain(colour, ground, times, rng),
-        "v0": maker(*first_stages()),
-        "shipped": maker(LiftingStage(graphs["geometry"], specs["geometry"], 0), ImageryStage(graphs["imagery"], specs["imagery"], 0)),
-    }
+def makers_of(stages: Mapping[str, Stages]) -> dict[str, Maker]:
+    """The plain answer, and every pair of stages."""
+    rng = np.random.default_rng(5)
+    makers: dict[str, Maker] = {"bicubic + noise": lambda colour, ground, times: plain(colour, ground, times, rng)}
+    return makers | {name: maker(*each) for name, each in stages.items()}
 
 
 def gradients(raster: Raster) -> Raster:
@@ -221,7 +214,7 @@ def floor(image: Raster) -> dict[str, float]:
     return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
 
 
-def measure(data: Path, tell: Callable[[str, list[Raster]], object], *, quick: bool = False) -> dict[str, Any]:
+def measure(data: Path, makers: Mapping[str, Maker], tell: Callable[[str, list[Raster]], object], *, quick: bool = False) -> dict[str, Any]:
     """All scenes; keys are scene, maker, statistic. `tell` gets the name and the images of a scene: real, then every maker's.
 
     The first scene alone if `quick`.
@@ -237,7 +230,7 @@ def measure(data: Path, tell: Callable[[str, list[Raster]], object], *, quick: b
         if scene.ground is not None:
             figures["alignment with real heights"] = alignment(truth, ground.mean[0].astype(np.float64))
         images = [truth]
-        for name, make in makers().items():
+        for name, make in makers.items():
             image, height = make(coarse[0], coarse[1], TIMES)
             figures[name] = distances(image, truth)
             if scene.ground is not None:
@@ -252,7 +245,8 @@ def summary(figures: dict[str, Any]) -> dict[str, dict[str, float]]:
     """Geometric mean over scenes of every maker's distances, in units of the floor."""
     statistics = list(next(iter(figures.values()))["floor"])
     out = {}
-    for maker in ("bicubic + noise", "v0", "shipped"):
+    others = ("floor", "alignment with real heights")
+    for maker in [name for name in next(iter(figures.values())) if name not in others]:
         ratios = {
             name: [max(scene[maker][name], 1e-3) / max(scene["floor"][name], 1e-3) for scene in figures.values()] for name in statistics
         }

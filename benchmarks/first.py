@@ -42,7 +42,7 @@ def first_stages(threads: int = 1) -> Stages:
     return Stages(FirstLifting(graphs["geometry"], specs["geometry"], 0), ImageryStage(graphs["imagery"], specs["imagery"], 0))
 
 
-def first_earth() -> Cascade:
-    """Earth by the first version, from the present base."""
+def earth_of(stages: Stages, name: str) -> Cascade:
+    """Earth as two stages make it from the present base; `name` keeps its fields apart."""
     base = open_base("earth", Bundle.open(embedded_bundles()["earth"]))
-    return Cascade(base, first_stages(2), FieldStore("first version", FieldMemory(), None))
+    return Cascade(base, stages, FieldStore(name, FieldMemory(), None))

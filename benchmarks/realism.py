@@ -19,18 +19,21 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from benchmarks import machine, morphometry, sheets
-from benchmarks.first import first_stages
+from benchmarks.first import earth_of, first_stages
 from terraloom_engines.bundle import Bundle, embedded_bundles
+from terraloom_engines.cascade import Stages
 from terraloom_engines.conservation import interleave
-from terraloom_engines.field import ELEVATION_UNIT, LAND_FULL, LOG_UNIT
+from terraloom_engines.field import ELEVATION_UNIT, LAND_FULL, LOG_UNIT, Field
+from terraloom_engines.imagery import ImageryStage
 from terraloom_engines.lifting import LiftingStage, Waters
 from terraloom_engines.runtimes import Array, Graph, Runtime
 from terraloom_engines.runtimes.catalogue import open_runtime, parse
 from terraloom_engines.runtimes.onnx_cpu import OnnxCpuRuntime
 from terraloom_engines.stages import StageSpec, Window
-from terraloom_engines.tiling import TILE_SIZE, row_ground_sample_distance
+from terraloom_engines.tiling import TILE_SIZE, TileId, row_ground_sample_distance
 from terraloom_engines.training.pyramid import Level, coarser, finest_elevation
 from terraloom_engines.training.rasters import load_pack
+from terraloom_engines.world import open_world
 
 REGIONS = {
     "Idaho ranges 30 m": ("dem_misc", "ID_mackay30"), "New South Wales 90 m": ("dem_misc", "SRTM_S36E149"),
@@ -40,6 +43,8 @@ REGIONS = {
 TIMES = (16, 64)
 SLOPE = -4.2
 """Exponent of the plain answer's noise: that of the power density of the held-out regions is -4.1, -4.1, -5.2 and -4.1."""
+SHIPPED = "shipped"
+"""Name of the geometry network that is judged where none is named."""
 AIM = 1.25
 """Of geomorphons, slope, curvature and spectral slope: distance over the floor."""
 Raster = NDArray[np.float64]
@@ -148,26 +153,32 @@ class AnySide:
         return self._graphs[side].run(inputs)
 
 
-def makers_of(networks: list[Path], runtimes: Sequence[str] = (), kinks: float | None = None) -> dict[str, Maker]:
-    """The plain answer, the first version, and the named networks or the shipped one; each on onnx-cpu, or on the named runtimes.
+def stages_of(networks: list[Path], runtimes: Sequence[str] = (), kinks: float | None = None) -> dict[str, Stages]:
+    """The first version, and the named geometry networks or the shipped one with the shipped imagery; each on onnx-cpu, or on the runtimes.
 
     `kinks` is that of the named networks' stages (see `StageSpec`): 0 for what is trained now, the bundle's by default.
     """
     bundle = Bundle.open(embedded_bundles()["earth"])
-    shipped = StageSpec.from_manifest(bundle.manifest["stages"]["geometry"])
-    spec = shipped if kinks is None else replace(shipped, kinks=kinks)
-    graphs = {path.stem: path.read_bytes() for path in networks} or {"shipped": bundle.model("geometry")}
-    rng = np.random.default_rng(4)
-    makers: dict[str, Maker] = {
-        "bicubic + fractal": lambda coarse, times: fractal(coarse, times, rng),
-        "v0": maker(first_stages().lifting),
-    }
-    for name, graph in graphs.items():
+    specs = {name: StageSpec.from_manifest(entry) for name, entry in bundle.manifest["stages"].items()}
+    spec = specs["geometry"] if kinks is None else replace(specs["geometry"], kinks=kinks)
+    imagery = ImageryStage(OnnxCpuRuntime(1).load(bundle.model("imagery")), specs["imagery"], 0)
+    apart = len({path.stem for path in networks}) == len(networks)
+    models = {path.stem if apart else str(path.with_suffix("")): path.read_bytes() for path in networks}
+    models = models or {SHIPPED: bundle.model("geometry")}
+    graphs: dict[str, Graph] = {}
+    for name, model in models.items():
         if not runtimes:
-            makers[name] = maker(LiftingStage(OnnxCpuRuntime(1).load(graph), spec, 0))
+            graphs[name] = OnnxCpuRuntime(1).load(model)
         for runtime in runtimes:
-            makers[f"{name} on {runtime}"] = maker(LiftingStage(AnySide(graph, open_runtime(parse(runtime), 1)), spec, 0))
-    return makers
+            graphs[f"{name} on {runtime}"] = AnySide(model, open_runtime(parse(runtime), 1))
+    return {"v0": first_stages()} | {name: Stages(LiftingStage(graph, spec, 0), imagery) for name, graph in graphs.items()}
+
+
+def makers_of(stages: Mapping[str, Stages]) -> dict[str, Maker]:
+    """The plain answer, and every geometry stage."""
+    rng = np.random.default_rng(4)
+    makers: dict[str, Maker] = {"bicubic + fractal": lambda coarse, times: fractal(coarse, times, rng)}
+    return makers | {name: maker(each.lifting) for name, each in stages.items()}
 
 
 def measure(
@@ -220,11 +231,17 @@ def aims(figures: dict[str, Any], summary: dict[str, dict[str, float]]) -> list[
     return lines
 
 
+def worlds_of(stages: Mapping[str, Stages]) -> dict[str, Callable[[TileId], Field]]:
+    """What gives each one's fields of Earth; the shipped one's are those that the package serves."""
+    return {name: open_world("earth").field if name == SHIPPED else earth_of(each, name).field for name, each in stages.items()}
+
+
 def judge(given: argparse.Namespace) -> dict[str, Any]:
     """The report that the command line asks for; sheets of pictures are written if it names a folder."""
     lands: dict[str, list[NDArray[np.uint8]]] = {}
     scenes: dict[str, list[NDArray[np.uint8]]] = {}
-    makers = makers_of(given.geometry, given.runtime, given.kinks)
+    stages = stages_of(given.geometry, given.runtime, given.kinks)
+    makers = makers_of(stages)
     figures = measure(given.data, makers, lands.__setitem__, quick=given.quick)
     means = summary(figures)
     report: dict[str, Any] = {"machine": machine.describe(), "aims": aims(figures, means), "land, in units of the floor": means}
@@ -235,13 +252,13 @@ def judge(given: argparse.Namespace) -> dict[str, Any]:
         def keep(name: str, images: list[Raster]) -> None:
             scenes[name] = [np.clip(image, 0, 255).astype(np.uint8).transpose(1, 2, 0) for image in images]
 
-        details["scenes"] = colours.measure(given.data, keep, quick=given.quick)
+        details["scenes"] = colours.measure(given.data, colours.makers_of(stages), keep, quick=given.quick)
         report["colour, in units of the floor"] = colours.summary(details["scenes"])
-        details["chain"] = chain.measure(given.data, quick=given.quick)
+        details["chain"] = chain.measure(given.data, worlds_of(stages), quick=given.quick)
         report["chain, beside real land"] = chain.summary(details["chain"])
     if given.pictures:
         given.pictures.mkdir(parents=True, exist_ok=True)
-        report["real ones of the pairs"] = write_sheets(given.pictures, lands, scenes, list(makers))
+        report["real ones of the pairs"] = write_sheets(given.pictures, lands, scenes, list(stages))
     return report | details
 
 
@@ -252,23 +269,30 @@ def main() -> None:
     parser.add_argument("--geometry", type=Path, action="append", default=[], help="network to judge (ONNX); may be repeated")
     parser.add_argument("--kinks", type=float, help="share of kinks that is mended in named networks: 0 for those of degree 6")
     parser.add_argument("--runtime", action="append", default=[], help="NAME or NAME:PRECISION; may be repeated; default onnx-cpu")
-    parser.add_argument("--all", action="store_true", help="colour and the whole chain of levels too, of the shipped networks")
+    parser.add_argument(
+        "--all", action="store_true", help="colour and the whole chain of levels too; writes the result's file of this machine"
+    )
     parser.add_argument("--quick", action="store_true", help="one region, one scene, one place")
     parser.add_argument("--pictures", type=Path, help="folder for sheets: real, then every maker; and pairs without labels")
-    parser.add_argument("--out", type=Path, help="JSON of all figures")
+    parser.add_argument(
+        "--out", type=Path, help="JSON of all figures; default with --all for what ships: benchmarks/results/realism-MACHINE.json"
+    )
     given = parser.parse_args()
     report = judge(given)
     print(json.dumps({name: part for name, part in report.items() if name not in ("regions", "scenes", "chain")}, indent=1))
-    if given.out:
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        given.out.write_text(json.dumps(report, indent=1) + "\n")
+    out = given.out
+    if out is None and given.all and not (given.geometry or given.runtime or given.quick):
+        out = Path(__file__).parent / "results" / f"realism-{machine.name()}.json"
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(report, indent=1) + "\n")
 
 
-def write_sheets(folder: Path, lands: dict[str, list[Any]], scenes: dict[str, list[Any]], makers: list[str]) -> list[str]:
+def write_sheets(folder: Path, lands: dict[str, list[Any]], scenes: dict[str, list[Any]], names: list[str]) -> list[str]:
     """Sheets of land and of colour, and pairs of both without labels, whose key is returned."""
-    sheets.save(sheets.sheet(lands, ["real", *makers]), folder / "realism-land.jpg")
+    sheets.save(sheets.sheet(lands, ["real", "bicubic + fractal", *names]), folder / "realism-land.jpg")
     if scenes:
-        sheets.save(sheets.sheet(scenes, ["real", "bicubic + noise", "v0", "shipped"]), folder / "realism-colour.jpg")
+        sheets.save(sheets.sheet(scenes, ["real", "bicubic + noise", *names]), folder / "realism-colour.jpg")
     both = {name: (pictures[0], pictures[-1]) for name, pictures in (lands | scenes).items()}
     picture, key = sheets.pairs(both, seed=7)
     sheets.save(picture, folder / "realism-pairs.jpg")

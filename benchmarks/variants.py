@@ -259,7 +259,7 @@ def train(data: Path, folder: Path, minutes: float, chosen: list[str]) -> None:
 
 def judge(data: Path, folder: Path, pictures: Path | None) -> dict[str, Any]:
     """Every trained variant on held-out land, beside the shipped network: distances in units of the floor, and what a pixel costs."""
-    makers = realism.makers_of([])
+    makers = realism.makers_of(realism.stages_of([]))
     rows: dict[str, dict[str, Any]] = {}
     for variant in VARIANTS:
         path = file_of(variant, folder)

@@ -1,11 +1,13 @@
 """The realism report knows planes, plain answers, which pictures are real, and what the first version was."""
 
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 from benchmarks import chain, colours, first, morphometry, realism, sheets
 
+from terraloom_engines.bundle import Bundle, embedded_bundles
 from terraloom_engines.field import COLOUR_UNIT
 from terraloom_engines.training.pyramid import Level, coarser
 
@@ -75,7 +77,7 @@ def coarse_scene() -> Level:
 
 def test_painted_scenes_keep_the_colour_they_were_made_from() -> None:
     colour = coarse_scene()
-    image, height = colours.makers()["shipped"](colour, colours.even_ground(colour), 4)
+    image, height = colours.maker(*realism.stages_of([])["shipped"])(colour, colours.even_ground(colour), 4)
     assert image.shape == (3, 64, 64)
     means = image.reshape(3, 16, 4, 16, 4).mean(axis=(2, 4))
     np.testing.assert_allclose(means, np.rint(colour.mean / COLOUR_UNIT) * COLOUR_UNIT, atol=1e-9)
@@ -94,6 +96,18 @@ def test_the_plain_answer_has_the_spread_that_coarse_pixels_hold() -> None:
 def test_land_of_the_plain_answer_has_the_slope_of_real_spectra() -> None:
     even = Level(np.zeros((1, 16, 16), np.float32), np.full((16, 16), 20, np.float32), np.ones((16, 16), bool), 480.0)
     assert morphometry.spectral_slope(realism.fractal(even, 16, np.random.default_rng(1))) == pytest.approx(realism.SLOPE, abs=0.3)
+
+
+def test_named_networks_of_one_file_name_are_judged_apart_and_with_the_kinks_asked_for(tmp_path: Path) -> None:
+    graph, files = Bundle.open(embedded_bundles()["earth"]).model("geometry"), [tmp_path / name / "geometry.onnx" for name in ("a", "b")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_bytes(graph)
+    stages = realism.stages_of(files, kinks=0.25)
+    named = [name for name in stages if name != "v0"]
+    assert [name.rsplit("/", 2)[1:] for name in named] == [["a", "geometry"], ["b", "geometry"]]
+    assert {stages[name].lifting.spec.kinks for name in named} == {0.25}
+    assert "shipped" not in stages
 
 
 def test_the_first_version_knows_nothing_of_what_came_later() -> None:
