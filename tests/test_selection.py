@@ -14,7 +14,7 @@ from terraloom.errors import ResourceExhaustedError
 from terraloom_engines.mesh import geometric_error
 from terraloom_engines.selection import FLATTEST, LOOKAHEAD, Criteria, Radius, Region, ScreenSpaceError, Selection, WorkClass, select
 from terraloom_engines.tiling import TileId, ground_sample_distance, lonlat_bounds, tile_from_lonlat
-from terraloom_engines.viewpoint import RADIUS, ViewState, extrapolate
+from terraloom_engines.viewpoint import RADIUS, ViewState, Waypoint, extrapolate
 from viewpoints import cartesian, views
 
 ALPS = ViewState(east=10.0, north=46.5, height=2500.0)
@@ -313,6 +313,21 @@ def test_the_time_to_need_is_when_the_error_passes_the_target() -> None:
     assert min(late) >= -0.1
     assert max(late) < 0.5
     assert sum(map(abs, late)) / len(late) < 0.15
+
+
+@pytest.mark.parametrize("way", ["acceleration", "waypoints"])
+def test_a_turning_camera_prefetches_what_it_will_see_after_the_turn(way: str) -> None:
+    """A quarter of a turn to the left within 4 seconds, at 200 m/s, then straight on."""
+    arc = ViewState(10.0, 46.5, 1500.0, (0.0, 200.0, 0.0), (0.0, 0.94, -0.34), acceleration=(-200.0 * math.pi / 8, 0.0, 0.0))
+    places = [extrapolate(arc, 0.5 * i) for i in range(1, 17)]
+    waypoints = tuple(Waypoint(place.east, place.north, place.height, 0.5 * i) for i, place in enumerate(places, 1))
+    turning = arc if way == "acceleration" else replace(arc, acceleration=(0.0, 0.0, 0.0), waypoints=waypoints)
+    straight, criteria = replace(arc, acceleration=(0.0, 0.0, 0.0)), Criteria(max_level=13)
+    will_see = tiles_of(select(replace(places[-1], velocity=(0.0, 0.0, 0.0), acceleration=(0.0, 0.0, 0.0)), criteria, known))
+    sees = {entry.tile for entry in select(arc, criteria, known).tiles if entry.visible}
+    prepared = [tiles_of(select(view, criteria, known)) & will_see - sees for view in (straight, turning)]
+    assert len(prepared[1]) > 0.95 * len(will_see - sees) > 20
+    assert len(prepared[0]) < 0.5 * len(prepared[1])
 
 
 def test_what_the_picture_lacks_most_comes_first() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from terraloom_engines.viewpoint import MANOEUVRE_SECONDS, MOST_TURN, ViewState, Waypoint, extrapolate, travel
+from terraloom_engines.viewpoint import MANOEUVRE_SECONDS, MOST_TURN, ViewState, Waypoint, extrapolate, travel, turned
 from viewpoints import cartesian, views
 
 
@@ -58,3 +58,44 @@ def test_waypoints_take_the_short_way_round_and_end_at_the_last() -> None:
     half_way = extrapolate(view, 5.0)
     assert (abs(half_way.east), half_way.north, half_way.height) == pytest.approx((180.0, 1.0, 50.0))
     assert extrapolate(view, 60.0).east == -179.0
+
+
+@settings(max_examples=40)
+@given(
+    st.tuples(st.floats(-300.0, 300.0), st.floats(-300.0, 300.0), st.just(0.0)),
+    st.tuples(st.floats(-60.0, 60.0), st.floats(-60.0, 60.0), st.just(0.0)),
+    st.floats(0.1, 8.0),
+)
+def test_a_camera_turns_as_the_path_does(
+    velocity: tuple[float, float, float], acceleration: tuple[float, float, float], seconds: float
+) -> None:
+    before, after = (travel(velocity, acceleration, seconds + step) for step in (-1e-4, 1e-4))
+    moved = after[0] - before[0], after[1] - before[1]
+    speed = math.hypot(*velocity[:2])
+    turn = (velocity[0] * acceleration[1] - velocity[1] * acceleration[0]) / max(speed, 1e-3) ** 2
+    if abs(turn) > 0.99 * MOST_TURN or math.hypot(*moved) < 1e-4 or abs(seconds - MANOEUVRE_SECONDS) < 1e-3:
+        return
+    angle = math.atan2(velocity[1], velocity[0]) + turned(velocity, acceleration, seconds)
+    assert math.cos(angle - math.atan2(moved[1], moved[0])) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_the_line_of_sight_keeps_its_angle_to_the_path_and_its_pitch() -> None:
+    looking = ViewState(7.0, 46.0, 1000.0, (100.0, 0.0, 0.0), (0.6, -0.48, -0.64), acceleration=(0.0, 100.0 * math.pi / 8, 0.0))
+    assert extrapolate(looking, 4.0).forward == pytest.approx((0.48, 0.6, -0.64)), "a quarter of a turn to the left"
+    assert extrapolate(looking, 8.0).forward == extrapolate(looking, 4.0).forward, "then it goes straight on"
+    hovering = ViewState(7.0, 46.0, 1000.0, (0.0, 1.0, 0.0), (0.6, -0.48, -0.64), acceleration=(8.0, 0.0, 0.0))
+    assert extrapolate(hovering, 4.0).forward == hovering.forward, "it moves aside and does not turn"
+    assert extrapolate(ViewState(7.0, 46.0, 0.0, (100.0, 0.0, 0.0), acceleration=(0.0, 30.0, 0.0)), 4.0).forward is None
+
+
+def test_along_waypoints_the_line_of_sight_turns_from_leg_to_leg() -> None:
+    north, back = Waypoint(7.0, 46.1, 500.0, 10.0), Waypoint(7.0, 46.0, 500.0, 20.0)
+    view = ViewState(6.9, 46.0, 500.0, forward=(1.0, 0.0, 0.0), waypoints=(Waypoint(7.0, 46.0, 500.0, 5.0), north, north_too(north), back))
+    looks = [extrapolate(view, seconds).forward for seconds in (2.0, 7.0, 12.0, 17.0, 30.0)]
+    for look, expected in zip(looks, ((1, 0, 0), (0, 1, 0), (0, 1, 0), (0, -1, 0), (0, -1, 0)), strict=True):
+        assert look == pytest.approx(expected, abs=1e-12)
+
+
+def north_too(place: Waypoint) -> Waypoint:
+    """The same place a little later."""
+    return Waypoint(place.east, place.north, place.height, place.seconds + 5.0)

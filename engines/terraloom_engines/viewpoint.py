@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from terraloom_engines.tiling import EQUATOR, WorldKind
 
-__all__ = ["RADIUS", "ViewState", "Waypoint", "extrapolate", "travel"]
+__all__ = ["RADIUS", "ViewState", "Waypoint", "extrapolate", "travel", "turned"]
 
 RADIUS = EQUATOR / math.tau
 """Radius of the Web Mercator sphere in metres."""
@@ -63,9 +63,13 @@ class ViewState:
 
 
 def extrapolate(view: ViewState, seconds: float) -> ViewState:
-    """The viewpoint `seconds` later: along its waypoints if it has any (it rests at the last), else as `travel` says."""
+    """The viewpoint `seconds` later: along its waypoints if it has any (it rests at the last), else as `travel` says.
+
+    The line of sight turns with the path, as that of a camera on a craft does.
+    """
     if view.waypoints:
         return _along_waypoints(view, seconds)
+    view = _facing(view, turned(view.velocity, view.acceleration, seconds))
     east, north, up = travel(view.velocity, view.acceleration, seconds)
     height = view.height + up
     if view.kind is WorldKind.PLANE:
@@ -92,11 +96,10 @@ def travel(velocity: tuple[float, float, float], acceleration: tuple[float, floa
     rest = seconds - active
     rising = velocity[2] + acceleration[2] * active
     up = (velocity[2] + rising) / 2 * active + rising * rest
-    speed = math.hypot(velocity[0], velocity[1])
-    turn = (velocity[0] * acceleration[1] - velocity[1] * acceleration[0]) / speed**2 if speed > SLOWEST else math.inf
-    if active == 0.0 or abs(turn) > MOST_TURN:
+    if active == 0.0 or (turn := _turn_rate(velocity, acceleration)) is None:
         reach = active * active / 2 + active * rest
         return velocity[0] * seconds + acceleration[0] * reach, velocity[1] * seconds + acceleration[1] * reach, up
+    speed = math.hypot(velocity[0], velocity[1])
     along_x, along_y = velocity[0] / speed, velocity[1] / speed
     forward = acceleration[0] * along_x + acceleration[1] * along_y
     moving = min(active, -speed / forward) if forward < 0.0 else active
@@ -105,6 +108,33 @@ def travel(velocity: tuple[float, float, float], acceleration: tuple[float, floa
         further, heading = (speed + forward * active) * rest, turn * active
         along, aside = along + further * math.cos(heading), aside + further * math.sin(heading)
     return along * along_x - aside * along_y, along * along_y + aside * along_x, up
+
+
+def turned(velocity: tuple[float, float, float], acceleration: tuple[float, float, float], seconds: float) -> float:
+    """Radians to the left by which the path of `travel` has turned after `seconds`."""
+    turn = _turn_rate(velocity, acceleration)
+    if not turn:
+        return 0.0
+    active = min(seconds, MANOEUVRE_SECONDS)
+    along = velocity[0] * acceleration[0] + velocity[1] * acceleration[1]
+    return turn * (min(active, -(velocity[0] ** 2 + velocity[1] ** 2) / along) if along < 0.0 else active)
+
+
+def _turn_rate(velocity: tuple[float, float, float], acceleration: tuple[float, float, float]) -> float | None:
+    """Radians per second to the left; None for a craft that has no direction, or moves aside instead."""
+    speed = math.hypot(velocity[0], velocity[1])
+    if speed <= SLOWEST:
+        return None
+    turn = (velocity[0] * acceleration[1] - velocity[1] * acceleration[0]) / speed**2
+    return turn if abs(turn) <= MOST_TURN else None
+
+
+def _facing(view: ViewState, angle: float) -> ViewState:
+    """The same viewpoint, its line of sight turned to the left by some radians."""
+    if view.forward is None or angle == 0.0:
+        return view
+    (east, north, up), sine, cosine = view.forward, math.sin(angle), math.cos(angle)
+    return replace(view, forward=(cosine * east - sine * north, sine * east + cosine * north, up))
 
 
 def _arc(speed: float, forward: float, turn: float, seconds: float) -> tuple[float, float]:
@@ -118,19 +148,32 @@ def _arc(speed: float, forward: float, turn: float, seconds: float) -> tuple[flo
 
 
 def _along_waypoints(view: ViewState, seconds: float) -> ViewState:
-    former = Waypoint(view.east, view.north, view.height, 0.0)
+    former, first, course = Waypoint(view.east, view.north, view.height, 0.0), None, None
     for waypoint in view.waypoints:
+        course = _course(former, waypoint, view.kind, course)
+        first = course if first is None else first
         if seconds < waypoint.seconds:
             share = (seconds - former.seconds) / (waypoint.seconds - former.seconds)
             ahead = waypoint.east - former.east
-            return replace(
+            view = replace(
                 view,
                 east=former.east + share * ahead if view.kind is WorldKind.PLANE else _wrapped(former.east + share * _wrapped(ahead)),
                 north=former.north + share * (waypoint.north - former.north),
                 height=former.height + share * (waypoint.height - former.height),
             )
+            break
         former = waypoint
-    return replace(view, east=former.east, north=former.north, height=former.height)
+    else:
+        view = replace(view, east=former.east, north=former.north, height=former.height)
+    return _facing(view, course - first) if course is not None and first is not None else view
+
+
+def _course(start: Waypoint, end: Waypoint, kind: WorldKind, before: float | None) -> float | None:
+    """Radians to the left of east from one place to another; what it was `before` where they are the same."""
+    east, north = end.east - start.east, end.north - start.north
+    if kind is WorldKind.PLANET:
+        east = _wrapped(east) * math.cos(math.radians((start.north + end.north) / 2))
+    return math.atan2(north, east) if east or north else before
 
 
 def _wrapped(longitude: float) -> float:
