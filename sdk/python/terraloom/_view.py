@@ -35,8 +35,8 @@ class View:
 
     Without a camera, tiles all around count alike. `lines` is the height of the picture in pixels, against which the
     screen-space error is measured. The server prepares what the viewpoint will need ahead: along the `waypoints`, in order of time, or
-    by its velocity and `acceleration` (metres per second squared east, north and up); the camera is taken to turn with the path. In a stream with several viewpoints, `weight` says
-    how much this one's errors count beside those of the others.
+    by its velocity and `acceleration` (metres per second squared east, north and up); a camera is taken to turn with the path. In a
+    stream with several viewpoints, `weight` says how much this one's errors count beside those of the others.
     """
 
     longitude: float
