@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from terraloom_engines import energy
 from terraloom_engines.conservation import bound_scale, conserve, deviations, interleave, keep_sides, split_children
 from terraloom_engines.field import ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.runtimes import Graph
@@ -35,11 +36,18 @@ SELF_SIMILAR_LEVEL = 10
 
 SPREAD_TABLE = np.exp2(np.arange(RELIEF_RANGE[0], RELIEF_RANGE[1] + 1, dtype=np.float64) * LOG_UNIT).astype(np.float32)
 """Metres (or 8-bit steps) of every stored relief (or texture) value."""
+VARIANCE_TABLE = np.rint((SPREAD_TABLE.astype(np.float64) / ELEVATION_UNIT) ** 2).astype(np.int64)
+"""Squared steps of elevation of every stored relief value."""
 
 
 def spread_of(stored: Steps) -> NDArray[np.float32]:
     """Standard deviation of stored log2 values, by table."""
     return SPREAD_TABLE[np.clip(stored, *RELIEF_RANGE) - RELIEF_RANGE[0]]
+
+
+def variance_of(stored: Steps) -> NDArray[np.int64]:
+    """Variance of stored log2 values in squared steps of elevation, by table."""
+    return VARIANCE_TABLE[np.clip(stored, *RELIEF_RANGE) - RELIEF_RANGE[0]]
 
 
 def stored_spread(spread: NDArray[np.float32]) -> Steps:
@@ -159,7 +167,10 @@ class LiftingStage:
 
 
 def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation: Steps, relief: Steps, waters: Waters) -> Geometry:
-    """The integers of a sample (7, H, W), bounded, conserved and on their side of the coast; arguments are those of `refine`."""
+    """The integers of a sample (7, H, W), bounded, conserved and on their side of the coast; arguments are those of `refine`.
+
+    The relief of the outermost `energy.RADIUS` parents' children sees its neighbours repeated and is not to be used.
+    """
     halo = spec.halo
     inner = slice(halo, window.side - halo)
     parent, spread, coast = elevation[inner, inner], spread_of(relief[inner, inner]), waters.land[inner, inner]
@@ -183,6 +194,10 @@ def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation:
         tallest = np.minimum(reach, spread * np.float32(TALLEST / ELEVATION_UNIT))
         beyond = mixed & (np.abs(kept - parent) > tallest).any(axis=0)
         children = np.where(mixed & ~beyond, kept, children)
+    if spec.energy:
+        between = ((children - parent).astype(np.int64) ** 2).sum(axis=0)
+        inside = variance_of(drawn).sum(axis=0)
+        drawn = drawn + energy.shifts(4 * variance_of(relief[inner, inner]), between, inside, spec.energy)
     reliefs = np.clip(np.maximum(drawn, tilt_floor(children)), *RELIEF_RANGE)
     shores = shore(children - surface, reliefs, coast)
     if lands is not None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from terraloom_engines import energy
 from terraloom_engines import guidance as host_guidance
 from terraloom_engines.device import guidance
 from terraloom_engines.device.finishing import (
@@ -19,7 +20,7 @@ from terraloom_engines.device.finishing import (
 )
 from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.imagery import CHROMA, HAZE, HEADROOM, NEAREST, WHITE
-from terraloom_engines.lifting import COAST_SPREADS, EXCESS_PERCENT, REACH, RELIEF_RANGE, TALLEST, TO_THE_WATER
+from terraloom_engines.lifting import COAST_SPREADS, EXCESS_PERCENT, REACH, RELIEF_RANGE, TALLEST, TO_THE_WATER, VARIANCE_TABLE
 from terraloom_engines.stages import StageSpec
 from terraloom_engines.upsampling import REACH as KINK_REACH
 
@@ -44,10 +45,26 @@ class Rules:
 
     def __init__(self, table: Tensor) -> None:
         self._table = table
+        self._variances = torch.from_numpy(VARIANCE_TABLE).to(table.device)
+        self._edges: dict[float, tuple[Tensor, int]] = {}
 
     def spread_of(self, stored: Tensor) -> Tensor:
         """Standard deviation of stored log2 values."""
         return self._table[stored.clamp(*RELIEF_RANGE) - RELIEF_RANGE[0]]
+
+    def variance_of(self, stored: Tensor) -> Tensor:
+        """Variance of stored log2 values in squared steps of elevation."""
+        return self._variances[stored.clamp(*RELIEF_RANGE) - RELIEF_RANGE[0]]
+
+    def energy_shifts(self, total: Tensor, between: Tensor, inside: Tensor, share: float) -> Tensor:
+        """`energy.shifts`: what the stored spreads of children move by, int32 (H, W)."""
+        if share not in self._edges:
+            edges, lowest = energy.shift_edges(share)
+            self._edges[share] = torch.from_numpy(edges).to(total.device), lowest
+        edge, lowest = self._edges[share]
+        rows, columns = (torch.arange(-energy.RADIUS, n + energy.RADIUS, device=total.device).clamp(0, n - 1) for n in total.shape)
+        sums = guidance.box_sums(torch.stack([total - between, inside])[:, rows][:, :, columns], energy.RADIUS)
+        return lowest + torch.searchsorted(edge, sums[0].double() / sums[1].double(), out_int32=True)
 
     def stored_spread(self, spread: Tensor) -> Tensor:
         """The least stored value whose spread is not below that given."""
@@ -100,6 +117,10 @@ class Rules:
             tallest = torch.minimum(reach, self.spread_of(relief) * (TALLEST / ELEVATION_UNIT))
             beyond = mixed & ((kept - parent).abs() > tallest).any(dim=0)
             children = torch.where(mixed & ~beyond, kept, children)
+        if spec.energy:
+            between = ((children - parent).long() ** 2).sum(dim=0)
+            inside = self.variance_of(drawn).sum(dim=0)
+            drawn = drawn + self.energy_shifts(4 * self.variance_of(relief), between, inside, spec.energy)
         reliefs = torch.maximum(drawn, self.tilt_floor(children)).clamp(*RELIEF_RANGE)
         shores = self.shore(children - surface, reliefs, coast)
         if lands is not None:

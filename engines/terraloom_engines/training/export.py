@@ -25,6 +25,8 @@ SPREAD_GAIN = {"geometry": 0.0, "imagery": 0.25}
 its own finest scale by its optics."""
 GUIDANCE = {"geometry": 0.0, "imagery": 0.8}
 """Largest share of texture that follows relief, set by eye."""
+ENERGY = {"geometry": 0.5, "imagery": 0.0}
+"""Share of the law of total variance that is enforced, by the realism report: whole it costs slopes."""
 STREAMS = {"geometry": 16, "imagery": 32}
 """Noise streams of the networks; a stage's later steps take the following numbers."""
 
@@ -58,7 +60,7 @@ def stage_spec(model: nn.Module, network: str, times: tuple[float, ...]) -> dict
         "stream": STREAMS[network], "border": networks.HALO, "times": list(times), "channels": model.channels,
         "noise_channels": model.channels + networks.NOISE_EXTRA, "detail_scale": networks.DETAIL_SCALE,
         "spread_mean": networks.SPREAD_MEAN + SPREAD_GAIN[network], "spread_scale": networks.SPREAD_SCALE,
-        "guidance": GUIDANCE[network],
+        "energy": ENERGY[network], "guidance": GUIDANCE[network],
     }  # fmt: skip
 
 

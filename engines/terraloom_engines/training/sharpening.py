@@ -5,6 +5,7 @@ ETOPO5 is a mean over 20 to 40 km in Tibet, the Andes and much of Africa and Asi
 expects, the four are replaced by a draw of the network below their mean; the mean stays what ETOPO5 says.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def sharpen(
     """Elevation (m) and relief (log2 m) with the blurred blocks replaced; prints how much land that is."""
     metres = elevation.astype(np.float32)
     blocks = blurred_blocks(metres, relief, land)
-    made, made_relief = sharpened(LiftingStage(OnnxCpuRuntime(2).load(model.read_bytes()), spec, SEED), metres, relief)
+    made, made_relief = sharpened(LiftingStage(OnnxCpuRuntime(2).load(model.read_bytes()), replace(spec, energy=0.0), SEED), metres, relief)
     chosen = np.kron(blocks, np.ones((2, 2), bool))
     whole = np.rint(made / 64).astype(np.int16)
     share = chosen[land == LAND_FULL].mean()

@@ -1,0 +1,47 @@
+"""The law of total variance, half enforced: what the relief inside pixels is corrected by, so that it is neither lost nor piled up.
+
+    V_parent = mean of V_child + variance of the children's heights
+
+The network has learnt it, yet on its own output it leaves too much inside the children of gentle land: that piles up level after level and
+comes out in the finest ones as pits. So the children's spreads are moved by a share of what the law says of a parent's surroundings.
+
+All sums are sums of integers, so a pixel's result does not depend on the window it was computed in.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from terraloom_engines.field import LOG_UNIT
+from terraloom_engines.guidance import box_sums
+
+Steps = NDArray[np.int32]
+
+RADIUS = 4
+"""Parent pixels on each side over which the law is taken: between single pixels it holds only on average."""
+LEAST, MOST = 0.3, 1.5
+"""Bounds of what the variance inside children is multiplied by, before the share."""
+
+
+def shift_edges(share: float) -> tuple[NDArray[np.float64], int]:
+    """Factors of the variance at which the shift of the stored spread grows by a step, and the shift below the first of them."""
+    steps_per_octave = share / 2 / LOG_UNIT
+    lowest, highest = (round(steps_per_octave * float(np.log2(factor))) for factor in (LEAST, MOST))
+    return np.exp2((np.arange(lowest, highest) + 0.5) / steps_per_octave), lowest
+
+
+@lru_cache(maxsize=8)
+def _edges(share: float) -> tuple[NDArray[np.float64], int]:
+    return shift_edges(share)
+
+
+def shifts(total: NDArray[np.int64], between: NDArray[np.int64], inside: NDArray[np.int64], share: float) -> Steps:
+    """What the stored spreads of children move by, (H, W).
+
+    Variances are four times those of a parent, in squared steps of elevation: `total` of the parent, `between` its children, and `inside`
+    them, as drawn. The outermost `RADIUS` pixels see their neighbours repeated.
+    """
+    sums = box_sums(np.pad(np.stack([total - between, inside]), ((0, 0), (RADIUS, RADIUS), (RADIUS, RADIUS)), mode="edge"), RADIUS)
+    edges, lowest = _edges(share)
+    return (lowest + np.searchsorted(edges, sums[0].astype(np.float64) / sums[1].astype(np.float64))).astype(np.int32)
