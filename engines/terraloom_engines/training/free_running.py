@@ -20,6 +20,8 @@ from terraloom_engines.training.adversary import Land
 
 FINEST = -1.0
 """log2 metres of the finest children drawn."""
+ALIGNED = 8
+"""Windows are cut at multiples of so many pixels: their first pixel begins a block of that side."""
 TRUSTED = {"geometry": 4.3, "imagery": 3.3}
 """log2 metres from which on real rasters are plentiful: the critic is told no finer scale, so that it judges finer children by these."""
 Terrain = Callable[[int, float], Tensor]
@@ -130,7 +132,7 @@ def wander(network: str, model: nn.Module, pool: Pool, batch: dict[str, Tensor])
     newest = land(network, children, spreads, networks.crop(given[spread], networks.HALO), gsd)
     side = given[mean].shape[-1]
     for row, window in enumerate(windows):
-        top, left = (int(torch.randint(children.shape[-1] - side + 1, ())) for _ in range(2))
+        top, left = (ALIGNED * int(torch.randint((children.shape[-1] - side) // ALIGNED + 1, ())) for _ in range(2))
         cut = (slice(row, row + 1), slice(None), slice(top, top + side), slice(left, left + side))
         below = {mean: children[cut].detach().cpu(), spread: spreads[cut].detach().clamp(-6, 12).cpu()}
         below["gsd"] = window.conditions["gsd"] - 1

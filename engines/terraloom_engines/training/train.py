@@ -18,7 +18,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from terraloom_engines.training import adversary, chaining, free_running, networks, objective, rasters, samples
+from terraloom_engines.training import adversary, chaining, free_running, landforms, networks, objective, rasters, samples
 
 NETWORKS: dict[str, tuple[type[nn.Module], int, Any]] = {
     "geometry": (networks.GeometryRefiner, 3, samples.geometry_sample),
@@ -46,6 +46,8 @@ class TrainConfig:
     adversarial: float = 1.2
     wandering: float = 1.0
     """Pull of the critic of free-running chains, in units of the score's; 0 leaves them out."""
+    landforms: float = 0.0
+    """Weight of the score of pits, curvature and drainage (geometry alone)."""
     pool: int = 64
     threads: int = 2
     workers: int = 0
@@ -135,9 +137,12 @@ class Trainer:
                 chain = chaining.chain_draws(self.model, batch, *CARRIED[self.config.network])
                 loss = chaining.chain_score(chain, batch["mask"])
                 loss = loss + self._adversarial(chain, batch["mask"], loss)
+                if self.config.landforms and self.config.network == "geometry":
+                    loss = loss + self.config.landforms * landforms.score(chain.draws, chain.truth, batch["mask"])
             else:
                 loss = score(self.model, batch, self.config.one_step_share, self.details)
                 loss = loss + self._wandering(batch, loss)
+                loss = loss + self._free_forms(batch)
         return self.descend(loss)
 
     def pace(self) -> None:
@@ -166,6 +171,15 @@ class Trainer:
         if self.config.adversarial == 0 or not whole.any():
             return 0.0
         return self._pull(self.critic, self.critic_optimiser, chain.truth[whole], chain.draws[0][whole], score, self.config.adversarial)
+
+    def _free_forms(self, batch: dict[str, Tensor]) -> Tensor | float:
+        """The part of the loss that gives free-running land the forms of real land."""
+        if self.config.landforms == 0 or self.config.network != "geometry":
+            return 0.0
+        newest, real = free_running.wander("geometry", self.model, self.pool, batch), free_running.real_land("geometry", batch)
+        if newest is None or len(real.scale) == 0:
+            return 0.0
+        return self.config.landforms * landforms.likeness(*free_running.paired(real, newest))
 
     @property
     def _warm(self) -> float:
@@ -296,6 +310,7 @@ def main() -> None:
         ("learning-rate", float),
         ("adversarial", float),
         ("wandering", float),
+        ("landforms", float),
     ):
         parser.add_argument(f"--{name}", type=kind, default=getattr(TrainConfig, name.replace("-", "_")))
     parser.add_argument("--weights", type=Path, help="exported network (ONNX) to start from when there is no checkpoint")
