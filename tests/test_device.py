@@ -33,7 +33,9 @@ from terraloom_engines.device.noise import gaussian_noise as noise_on_device
 from terraloom_engines.device.program import PLACES, frame
 from terraloom_engines.device.rules import Rules
 from terraloom_engines.device.steps import DeviceFields, DeviceStep
-from terraloom_engines.stages import Window
+from terraloom_engines.stages import StageSpec, Window
+
+SPEC = StageSpec.from_manifest(BUNDLE.manifest["stages"]["geometry"])
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def test_noise_is_the_same_bits_on_planets_and_wherever_on_planes(
 ) -> None:
     if kind is WorldKind.PLANET:
         column, row = column % (512 << level) - 60, row % (256 << level) - 30
-    places = torch.from_numpy(frame(Window(level, column, row, 9, kind), seed)[PLACES])
+    places = torch.from_numpy(frame(Window(level, column, row, 9, kind), SPEC, seed)[PLACES])
     made = noise_on_device(places, torch.tensor(level, dtype=torch.int32), stream, 17, torch.from_numpy(normal_quantiles()))
     np.testing.assert_array_equal(made.numpy(), gaussian_noise(seed, stream, level, column, row, (17, 9, 9), kind))
 

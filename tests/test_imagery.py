@@ -28,3 +28,12 @@ def test_snow_has_no_saturated_plates() -> None:
     saturated = (field.imagery >= WHITE - 16).all(axis=0)
     assert field.imagery.max() > 0.8 * WHITE, "there is snow"
     assert saturated.mean() < 0.001
+
+
+def test_forest_without_any_red_or_blue_is_no_plate() -> None:
+    world: World = open_world("earth")
+    colours = world.field(tile_from_lonlat(7, -63.2, -3.9)).crop(0).imagery
+    blocks = colours.reshape(3, 128, 2, 128, 2)
+    flat = (np.ptp(blocks, axis=(2, 4)) == 0).all(axis=0)
+    assert (colours.min(axis=0) == 0).any(), "there is a band that has gone out"
+    assert flat.mean() < 0.0005

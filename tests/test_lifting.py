@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from terraloom_engines.conservation import interleave, split_children
+from terraloom_engines.field import ELEVATION_UNIT
 from terraloom_engines.lifting import (
     EXCESS_PERCENT,
     RELIEF_RANGE,
@@ -15,6 +16,8 @@ from terraloom_engines.lifting import (
     threshold_hillslopes,
     tilt_floor,
 )
+from terraloom_engines.tiling import tile_from_lonlat
+from terraloom_engines.world import open_world
 
 
 @pytest.mark.parametrize("step", [2, 64, 640, 9000])
@@ -56,3 +59,14 @@ def test_the_shore_is_where_elevation_is_zero_and_pure_parents_stay_pure() -> No
     assert mixed.min() == 0
     assert mixed.max() == 255
     assert (np.diff(mixed.ravel()) >= 0).all()
+
+
+def test_borders_of_large_blocks_are_as_rough_as_what_lies_between() -> None:
+    world, ratios = open_world("earth"), []
+    for place in ((7.9, 46.35), (-112.1, 36.1), (26.1, -16.1)):
+        height = world.field(tile_from_lonlat(10, *place)).crop(0).channel("elevation") * ELEVATION_UNIT
+        for raster in (height, height.T):
+            steps = np.abs(np.diff(raster, axis=1)).mean(axis=0)
+            border = np.arange(1, raster.shape[1]) % 8 == 0
+            ratios.append(steps[border].mean() / steps[~border].mean())
+    assert 0.95 < np.exp(np.mean(np.log(ratios))) < 1.05

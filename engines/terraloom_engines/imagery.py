@@ -1,6 +1,7 @@
 """Scale-space transition: the stage that generates finer imagery and the texture left inside its pixels, p(I_z | I_{z-1}, H_z)."""
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,11 @@ HEADROOM = 0.8
 edges for ever, since its children have nowhere to go."""
 NEAREST = 0.25
 """Share of the way to black or white that a colour nearer than that may still go."""
+OUT = round(2 / COLOUR_UNIT)
+"""All channels change by one scale, or hues drift. But one darker than this holds the others less and less: red and blue of dark forests
+have gone out altogether, and what they held would be a plate."""
+ALONE = 0.4
+"""The scale that a channel that has gone out leaves the others."""
 HAZE = round(24 / COLOUR_UNIT)
 """What every channel has of the light, however dark it is."""
 CHROMA = 0.5
@@ -41,6 +47,11 @@ def room(distance: Steps, away: NDArray[np.float32]) -> NDArray[np.float32]:
     """How far colours may go towards black or white, given their distance from it and what they are to keep of it, in stored steps."""
     left = distance.astype(np.float32)
     return np.maximum(left - away, left * np.float32(NEAREST))
+
+
+def gone_out(band: Steps) -> NDArray[np.float32]:
+    """The scale below which a channel does not hold the others: 0 but for channels darker than `OUT`, `ALONE` for one at 0."""
+    return np.maximum(np.float32(ALONE) - band.astype(np.float32) * np.float32(ALONE / OUT), np.float32(0))
 
 
 def brightness_shares(bands: Steps) -> NDArray[np.float32]:
@@ -85,10 +96,10 @@ class ImageryStage:
         light = (departure[0] + departure[1] + departure[2]) * np.float32(1 / 3)
         shares = brightness_shares(bands)
         steps = [deviations(smooth[b] + followed[b] + light * shares[b] + (departure[b] - light) * np.float32(CHROMA)) for b in range(3)]
-        away, scale = spread * np.float32(HEADROOM / self.spec.detail_scale), np.ones(spread.shape, np.float32)
-        for step, band in zip(steps, bands, strict=True):
-            scale = np.minimum(scale, bound_scale(step, room(band, away), room(WHITE - band, away)))
-        finished = np.stack([conserve(bands[b], steps[b] * scale) for b in range(3)], axis=1)
+        away = spread * np.float32(HEADROOM / self.spec.detail_scale)
+        scales = [bound_scale(step, room(band, away), room(WHITE - band, away)) for step, band in zip(steps, bands, strict=True)]
+        together = reduce(np.minimum, [np.maximum(scale, gone_out(band)) for scale, band in zip(scales, bands, strict=True)])
+        finished = np.stack([conserve(bands[b], steps[b] * np.minimum(together, scales[b])) for b in range(3)], axis=1)
         textures = child_relief(texture[inner, inner], sample[9:], self.spec)
         ring = slice(halo - 1, side - halo + 1)
         floor = slope_spread((colour[0] + colour[1] + colour[2])[ring, ring] // 3, COLOUR_UNIT, 4)

@@ -33,6 +33,8 @@ EXCESS_PERCENT = 35
 SELF_SIMILAR_LEVEL = 10
 """The finest level whose scale the network is told; finer land is drawn as that level's, in units of slope. Of real elevation finer than
 17 m there are three rasters: what the network had learnt for those scales was a weave along the grid."""
+KINKS_BEGIN, KINKS_WHOLE = 9, 11
+"""Levels between which the share of kinks that is mended grows from none to the stage's: on coarse land the network leaves fewer."""
 
 SPREAD_TABLE = np.exp2(np.arange(RELIEF_RANGE[0], RELIEF_RANGE[1] + 1, dtype=np.float64) * LOG_UNIT).astype(np.float32)
 """Metres (or 8-bit steps) of every stored relief (or texture) value."""
@@ -178,7 +180,7 @@ def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation:
     over = parent - surface
     details = sample[:3] * (spread * np.float32(spec.detail_scale / ELEVATION_UNIT))
     near = slice(halo - KINK_REACH, window.side - halo + KINK_REACH)
-    steps = deviations(details + np.float32(spec.kinks) * kinks(elevation[near, near].astype(np.float32)))
+    steps = deviations(details + mended_kinks(spec, window) * kinks(elevation[near, near].astype(np.float32)))
     reach = np.broadcast_to(crop_rows(window, halo)[:, None] * np.float32(REACH / ELEVATION_UNIT), parent.shape)
     depth = np.maximum(np.abs(over) - 2, 0).astype(np.float32) * np.float32(TO_THE_WATER)
     below = np.where((coast == LAND_FULL) & (over >= 1), np.minimum(depth, reach), reach)
@@ -203,6 +205,16 @@ def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation:
     if lands is not None:
         shores = np.where((surface == 0) & ~beyond, lands, shores)
     return Geometry(children, reliefs, shores)
+
+
+def mended_kinks(spec: StageSpec, window: Window) -> np.float32:
+    """Share of `upsampling.kinks` that the children of a window get.
+
+    Chosen so that the borders of large blocks, where mending adds up level after level, are as rough as what lies between. Half at all
+    levels, as it was, left them up to 14 % smoother.
+    """
+    part = (window.level + 1 - KINKS_BEGIN) / (KINKS_WHOLE - KINKS_BEGIN)
+    return np.float32(spec.kinks * min(max(part, 0.0), 1.0))
 
 
 def crop_rows(window: Window, margin: int) -> NDArray[np.float32]:

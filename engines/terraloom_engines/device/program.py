@@ -15,20 +15,22 @@ from terraloom_engines.device.finishing import block_details, interleave
 from terraloom_engines.device.noise import gaussian_noise
 from terraloom_engines.device.rules import Parents, Rules
 from terraloom_engines.field import CHANNELS, COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
-from terraloom_engines.lifting import SELF_SIMILAR_LEVEL, SPREAD_TABLE, hillslope_knee
+from terraloom_engines.lifting import SELF_SIMILAR_LEVEL, SPREAD_TABLE, hillslope_knee, mended_kinks
 from terraloom_engines.noise import column_words, normal_quantiles, pixel_numbers, row_words
 from terraloom_engines.runtimes.torch_runtime import TorchGraph
 from terraloom_engines.stages import StageSpec, Window
 from terraloom_engines.tiling import WorldKind
 
 PLACES, KNEE, GSD, LOG_GSD, SCALARS = slice(0, 4), 4, 5, 6, 7
-"""Rows of a frame; the last holds level, octaves and unit of elevation."""
+"""Rows of a frame; the last holds level, octaves and unit of elevation, and share of kinks."""
 WARM_UPS = 3
 """Runs before a graph is recorded, in which libraries choose kernels and allocate what they keep."""
 
 
-def frame(window: Window, seed: int) -> NDArray[np.int32]:
-    """All that a window's place says, int32 (8, side), some rows of it the bits of float32: what goes to the device with every step."""
+def frame(window: Window, spec: StageSpec, seed: int) -> NDArray[np.int32]:
+    """All that a window's place says to a geometry stage, int32 (8, side), some of it the bits of float32: what goes to the device with
+    every step.
+    """
     columns, rows = pixel_numbers(window.level, window.column, window.row, (window.side, window.side), window.kind)
     finer = max(0, window.level + 1 - SELF_SIMILAR_LEVEL)
     out = np.zeros((8, window.side), np.int32)
@@ -37,7 +39,7 @@ def frame(window: Window, seed: int) -> NDArray[np.int32]:
         Window(window.level, 0, window.row if window.kind is WorldKind.PLANET else 0, window.side, window.kind)
     )
     out[SCALARS, 0] = window.level
-    out[SCALARS, 1:3] = np.array([finer, ELEVATION_UNIT * 2**finer], np.float32).view(np.int32)
+    out[SCALARS, 1:4] = np.array([finer, ELEVATION_UNIT * 2**finer, mended_kinks(spec, window)], np.float32).view(np.int32)
     return out
 
 
@@ -79,11 +81,11 @@ class Program:
     def _compute(self, given: Sequence[Tensor]) -> Tensor:
         (rasters, place), mask = given[:2], given[2] if len(given) > 2 else None
         parents, level = dict(zip(CHANNELS, rasters, strict=True)), place[SCALARS, 0]
-        finer, unit = place[SCALARS, 1:3].view(torch.float32)
+        finer, unit, kinks = place[SCALARS, 1:4].view(torch.float32)
         gsd, rows = place[GSD].view(torch.float32), place[LOG_GSD].view(torch.float32)
         bands = torch.stack([parents[name] for name in ("red", "green", "blue")])
         spec, outer = self.specs["geometry"], self.specs["geometry"].halo
-        window = (parents["elevation"], parents["relief"], parents["land"], parents["water"], gsd, place[KNEE], mask)
+        window = (parents["elevation"], parents["relief"], parents["land"], parents["water"], gsd, kinks, place[KNEE], mask)
         unknown = rasters.new_zeros((13, *rasters.shape[1:]), dtype=torch.float32)
         conditions = {
             "elevation": (parents["elevation"].float() * unit)[None], "relief": (parents["relief"].float() * LOG_UNIT + finer)[None],

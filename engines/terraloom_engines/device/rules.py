@@ -1,6 +1,7 @@
 """`terraloom_engines.lifting` and `imagery` on a device: what becomes of the networks' samples, operation by operation as numpy has it."""
 
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from terraloom_engines.device.finishing import (
     split_children,
 )
 from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
-from terraloom_engines.imagery import CHROMA, HAZE, HEADROOM, NEAREST, WHITE
+from terraloom_engines.imagery import ALONE, CHROMA, HAZE, HEADROOM, NEAREST, OUT, WHITE
 from terraloom_engines.lifting import COAST_SPREADS, EXCESS_PERCENT, REACH, RELIEF_RANGE, TALLEST, TO_THE_WATER, VARIANCE_TABLE
 from terraloom_engines.stages import StageSpec
 from terraloom_engines.upsampling import REACH as KINK_REACH
@@ -34,6 +35,8 @@ class Parents:
     land: Tensor
     surface: Tensor
     gsd: Tensor
+    kinks: Tensor
+    """`mended_kinks` of the window, float32 without axes."""
     knee: Tensor
     """`hillslope_knee` of the rows, int32 (side,)."""
     mask: Tensor | None
@@ -102,7 +105,7 @@ class Rules:
         over = parent - surface
         details = sample[:3] * (self.spread_of(relief) * (spec.detail_scale / ELEVATION_UNIT))
         near = slice(halo - KINK_REACH, side - halo + KINK_REACH)
-        steps = deviations(details + spec.kinks * kinks(parents.elevation[near, near].float()))
+        steps = deviations(details + parents.kinks * kinks(parents.elevation[near, near].float()))
         reach = (parents.gsd[inner, None] * (REACH / ELEVATION_UNIT)).expand_as(parent)
         depth = (over.abs() - 2).clamp(min=0).float() * TO_THE_WATER
         below = torch.where((coast == LAND_FULL) & (over >= 1), torch.minimum(depth, reach), reach)
@@ -144,10 +147,10 @@ class Rules:
         light = (departure[0] + departure[1] + departure[2]) * (1 / 3)
         shares = _brightness_shares(bands)
         steps = [deviations(smooth[b] + followed[b] + light * shares[b] + (departure[b] - light) * CHROMA) for b in range(3)]
-        away, scale = spread * (HEADROOM / spec.detail_scale), torch.ones_like(spread)
-        for step, band in zip(steps, bands, strict=True):
-            scale = torch.minimum(scale, bound_scale(step, _room(band, away), _room(WHITE - band, away)))
-        finished = torch.stack([conserve(bands[b], steps[b] * scale) for b in range(3)], dim=1)
+        away = spread * (HEADROOM / spec.detail_scale)
+        scales = [bound_scale(step, _room(band, away), _room(WHITE - band, away)) for step, band in zip(steps, bands, strict=True)]
+        together = reduce(torch.minimum, [torch.maximum(scale, _gone_out(band)) for scale, band in zip(scales, bands, strict=True)])
+        finished = torch.stack([conserve(bands[b], steps[b] * torch.minimum(together, scales[b])) for b in range(3)], dim=1)
         textures = child_relief(texture[inner, inner], sample[9:], spec)
         ring = slice(halo - 1, side - halo + 1)
         light_sum = torch.div(colour[0] + colour[1] + colour[2], 3, rounding_mode="floor")
@@ -179,6 +182,10 @@ def _hillslopes(relief: Tensor, knee: Tensor) -> Tensor:
 def _room(distance: Tensor, away: Tensor) -> Tensor:
     left = distance.float()
     return torch.maximum(left - away, left * NEAREST)
+
+
+def _gone_out(band: Tensor) -> Tensor:
+    return (ALONE - band.float() * (ALONE / OUT)).clamp(min=0)
 
 
 def _brightness_shares(bands: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ class DeviceStep:
         """As every step does; what is copied to the host are the finished fields."""
         window, side = step_window(parent, children, self.loss), TILE_SIZE + 4 * self.loss
         rows, columns = place_in_field(parent, window)
-        place, lands = frame(window, self._seed), None
+        place, lands = frame(window, self._program.specs["geometry"], self._seed), None
         with torch.inference_mode():
             if mask is not None:
                 lands = self._sent(mask)
