@@ -1,4 +1,4 @@
-"""Relief inside pixels is moved towards the law of total variance, by the stated share, wherever the window lies."""
+"""What relief has over the law of total variance is taken back by the stated share, wherever the window lies."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_land_that_keeps_the_law_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0])
-@pytest.mark.parametrize("factor", [0.5, 0.8, 1.25])
+@pytest.mark.parametrize("factor", [0.5, 0.8, 0.95])
 def test_spreads_move_by_the_share_of_what_the_law_says(share: float, factor: float) -> None:
     moved = energy.shifts(*variances(100_000 + round(factor * 200_000), 100_000, 200_000), share)
     np.testing.assert_allclose(moved * LOG_UNIT, share * 0.5 * np.log2(factor), atol=LOG_UNIT)
@@ -37,8 +37,7 @@ def test_spreads_move_by_the_share_of_what_the_law_says(share: float, factor: fl
 def test_what_the_law_cannot_ask_for_is_bounded() -> None:
     least = energy.shifts(*variances(1000, 5000, 3000), 0.5)  # more between the children than there is in all
     np.testing.assert_allclose(least * LOG_UNIT, 0.25 * np.log2(energy.LEAST), atol=LOG_UNIT)
-    most = energy.shifts(*variances(10**9, 0, 10), 0.5)
-    np.testing.assert_allclose(most * LOG_UNIT, 0.25 * np.log2(energy.MOST), atol=LOG_UNIT)
+    assert not energy.shifts(*variances(10**9, 0, 10), 0.5).any(), "what is missing is not made up"
 
 
 def test_a_shift_does_not_depend_on_the_window() -> None:
@@ -50,7 +49,7 @@ def test_a_shift_does_not_depend_on_the_window() -> None:
 
 
 def test_down_the_cascade_relief_keeps_the_law_on_average() -> None:
-    """Of plains, where the network alone would leave a fifth more inside the children."""
+    """Of plains."""
     world, tile = open_world("earth", threads=2), tile_from_lonlat(10, -97.33, 32.67)
     parent, child = world.field(tile.parent).crop(0), world.field(tile).crop(0)
     quadrant = np.s_[tile.y % 2 * 128 :, tile.x % 2 * 128 :]

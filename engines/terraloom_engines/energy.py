@@ -1,9 +1,10 @@
-"""The law of total variance, half enforced: what the relief inside pixels is corrected by, so that it is neither lost nor piled up.
+"""The law of total variance, enforced in part: what the relief inside pixels is corrected by, so that it does not pile up.
 
     V_parent = mean of V_child + variance of the children's heights
 
 The network has learnt it, yet on its own output it leaves too much inside the children of gentle land: that piles up level after level and
-comes out in the finest ones as pits. So the children's spreads are moved by a share of what the law says of a parent's surroundings.
+comes out in the finest ones as roughness. So where there is too much round a parent, its children's spreads are lowered by a share of it.
+Raising them where there is too little was tried: land grew too rough.
 
 All sums are sums of integers, so a pixel's result does not depend on the window it was computed in.
 """
@@ -20,7 +21,7 @@ Steps = NDArray[np.int32]
 
 RADIUS = 4
 """Parent pixels on each side over which the law is taken: between single pixels it holds only on average."""
-LEAST, MOST = 0.3, 1.5
+LEAST, MOST = 0.3, 1.0
 """Bounds of what the variance inside children is multiplied by, before the share."""
 
 

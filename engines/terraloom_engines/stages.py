@@ -35,7 +35,7 @@ class StageSpec:
     kinks: float = 0.0
     """Share of `upsampling.kinks` that is added to what a graph of degree 2 draws; 0 for graphs of degree 6."""
     energy: float = 0.0
-    """Share of its departure from the law of total variance that relief is corrected by (`energy.py`); geometry alone."""
+    """Share of what relief has over the law of total variance that is taken back (`energy.py`); geometry alone."""
     guidance: float = 0.0
     """Largest share of a colour's texture that follows relief instead of the network, where colour goes with height (`guidance.py`)."""
 

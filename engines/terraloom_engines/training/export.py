@@ -25,8 +25,8 @@ SPREAD_GAIN = {"geometry": 0.0, "imagery": 0.25}
 its own finest scale by its optics."""
 GUIDANCE = {"geometry": 0.0, "imagery": 0.8}
 """Largest share of texture that follows relief, set by eye."""
-ENERGY = {"geometry": 0.5, "imagery": 0.0}
-"""Share of the law of total variance that is enforced, by the realism report: whole it costs slopes."""
+ENERGY = {"geometry": 0.25, "imagery": 0.0}
+"""Share of what is over the law of total variance that is taken back. By the realism report: half of it makes fine spectra flat."""
 STREAMS = {"geometry": 16, "imagery": 32}
 """Noise streams of the networks; a stage's later steps take the following numbers."""
 
