@@ -235,6 +235,21 @@ def test_a_token_that_is_revoked_ends_its_sessions_and_calls_at_once_and_a_broke
         assert token not in said and digest_of(token).hex() not in said, "no log shows a token or its hash"
 
 
+def test_a_file_that_is_just_being_written_revokes_nobody(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.toml"
+    stays, goes = new_token(), new_token()
+    tokens.write_text(entry("stays", stays) + entry("goes", goes))
+    callers = Callers(tokens)
+    tokens.write_text("")
+    assert callers.refresh() == []
+    tokens.write_text(entry("stays", stays))
+    assert callers.refresh() == [], "it may still grow"
+    assert callers.authenticate(f"Bearer {goes}").name == "goes"
+    assert [caller.name for caller in callers.refresh()] == ["goes"]
+    assert callers.authenticate(f"Bearer {stays}").name == "stays"
+    assert "revoked" in refused(lambda: callers.authenticate(f"Bearer {goes}"))
+
+
 def test_an_expired_token_is_told_and_found_by_refresh(tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.toml"
     old, new = new_token(), new_token()

@@ -36,7 +36,7 @@ LEAST_PING_SECONDS = 5.0
 """How often clients may ask for a sign of life."""
 PING_SECONDS, ANSWER_SECONDS = 30.0, 20.0
 """How often a connection is asked for a sign of life, and how long it may take: a client that vanished without a word loses its session."""
-TOKENS_SECONDS = 0.5
+TOKENS_SECONDS = 0.4
 """How often the file of tokens is looked at."""
 MOST_STREAMS = 512
 """Calls at a time on one connection; the next one waits."""

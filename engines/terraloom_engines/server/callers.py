@@ -98,7 +98,7 @@ class Callers:
         """Raises what `read_tokens` does."""
         self._path = path
         self.everybody = Caller(EVERYBODY)
-        self._stamp = _stamp(path)
+        self._stamp = self._seen = _stamp(path)
         self._callers: dict[bytes, Caller] = {}
         self._admitted: dict[bytes, Caller] = {}
         """Those whose tokens were valid at the last look."""
@@ -141,19 +141,21 @@ class Callers:
     def refresh(self) -> list[Caller]:
         """Reads the file again if it was changed; the callers that may call no longer. A file that does not work changes nothing.
 
+        A changed file counts when two looks find it the same: one that is just being written is empty for a moment, and would revoke all.
         Who has expired stays known: if the clock was wrong and is put right, the token is valid again.
         """
         if self._path is None:
             return []
         now, former = datetime.now(UTC), self._admitted
         stamp = _stamp(self._path)
-        if stamp != self._stamp:
+        if stamp != self._stamp and stamp == self._seen:
             self._stamp = stamp
             try:
                 self._take_up(read_tokens(self._path))
                 _log.info("took up the tokens in %s: %d", self._path, len(self._callers))
             except TerraloomError as error:
                 _log.error("the changed file of tokens cannot be used, the former tokens stay: %s", error)
+        self._seen = stamp
         self._admitted = {index: caller for index, caller in self._callers.items() if caller.token.is_valid(now)}
         return [caller for index, caller in former.items() if self._admitted.get(index) is not caller]
 
