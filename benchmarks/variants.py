@@ -25,7 +25,7 @@ from terraloom_engines.runtimes.onnx_cpu import OnnxCpuRuntime
 from terraloom_engines.self_test import CONDITIONS
 from terraloom_engines.stages import StageSpec
 from terraloom_engines.training import chaining, export, networks, objective, samples
-from terraloom_engines.training.rasters import Source
+from terraloom_engines.training.rasters import Source, data_folder
 from terraloom_engines.training.train import TrainConfig, Trainer, batch_of, sources
 
 DETAILS = 3
@@ -281,7 +281,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("train", "judge"))
-    parser.add_argument("--data", type=Path, required=True, help="folder of the training packs")
+    parser.add_argument("--data", type=data_folder, required=True, help="folder of the training packs")
     parser.add_argument("--folder", type=Path, default=Path("build/variants"), help="where the networks lie")
     parser.add_argument("--minutes", type=float, default=7.0, help="processor time of each training")
     names = [variant.name for variant in VARIANTS]

@@ -1,9 +1,13 @@
 """What training rests on: the law of total variance in pyramids, and a score that only the right distribution minimises."""
 
+import argparse
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from terraloom_engines.training.pyramid import coarser, finest_elevation, pyramid
+from terraloom_engines.training.rasters import data_folder
 
 
 def rough_land(side: int = 128) -> np.ndarray:
@@ -57,3 +61,10 @@ def test_the_score_prefers_draws_of_the_right_spread() -> None:
         torch.manual_seed(1)
         scores[spread] = float(energy_score(spread * torch.randn_like(truth), spread * torch.randn_like(truth), truth, mask, 3))
     assert min(scores, key=scores.__getitem__) == 1.0
+
+
+def test_a_folder_without_packs_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=f"{tmp_path} is no folder of training packs"):
+        data_folder(str(tmp_path))
+    (tmp_path / "packlib.py").touch()
+    assert data_folder(str(tmp_path)) == tmp_path

@@ -25,16 +25,12 @@ LEAST, MOST = 0.3, 1.0
 """Bounds of what the variance inside children is multiplied by, before the share."""
 
 
+@lru_cache(maxsize=8)
 def shift_edges(share: float) -> tuple[NDArray[np.float64], int]:
     """Factors of the variance at which the shift of the stored spread grows by a step, and the shift below the first of them."""
     steps_per_octave = share / 2 / LOG_UNIT
     lowest, highest = (round(steps_per_octave * float(np.log2(factor))) for factor in (LEAST, MOST))
     return np.exp2((np.arange(lowest, highest) + 0.5) / steps_per_octave), lowest
-
-
-@lru_cache(maxsize=8)
-def _edges(share: float) -> tuple[NDArray[np.float64], int]:
-    return shift_edges(share)
 
 
 def shifts(total: NDArray[np.int64], between: NDArray[np.int64], inside: NDArray[np.int64], share: float) -> Steps:
@@ -44,5 +40,5 @@ def shifts(total: NDArray[np.int64], between: NDArray[np.int64], inside: NDArray
     them, as drawn. The outermost `RADIUS` pixels see their neighbours repeated.
     """
     sums = box_sums(np.pad(np.stack([total - between, inside]), ((0, 0), (RADIUS, RADIUS), (RADIUS, RADIUS)), mode="edge"), RADIUS)
-    edges, lowest = _edges(share)
+    edges, lowest = shift_edges(share)
     return (lowest + np.searchsorted(edges, sums[0].astype(np.float64) / sums[1].astype(np.float64))).astype(np.int32)

@@ -27,7 +27,7 @@ from terraloom_engines.tiling import TILE_SIZE, latitude_from_row
 from terraloom_engines.training.export import stage_spec
 from terraloom_engines.training.lakes import find_lakes
 from terraloom_engines.training.networks import GeometryRefiner
-from terraloom_engines.training.rasters import load_pack
+from terraloom_engines.training.rasters import data_folder, load_pack
 from terraloom_engines.training.relief_prior import cells_of_square, natural_earth, predict_relief, quarters_of_cells
 from terraloom_engines.training.sharpening import sharpen
 from terraloom_engines.training.snow import summer
@@ -232,7 +232,7 @@ def build(data: Path, out: Path, geometry: Path | None) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=data_folder, required=True)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "bundle" / "data" / "earth")
     parser.add_argument("--geometry", type=Path, help="exported geometry network that re-sharpens blurred land (default: leave it)")
     given = parser.parse_args()

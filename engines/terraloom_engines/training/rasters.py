@@ -3,6 +3,7 @@
 Reads the data packs of the training folder through the reader that lies beside them (`packlib.py`).
 """
 
+import argparse
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,14 @@ class Source:
     held_out: bool
     sea: bool = False
     partner: Level | None = None
+
+
+def data_folder(text: str) -> Path:
+    """A folder of training packs, as a command line names it. Raises ArgumentTypeError for one that has no packs."""
+    folder = Path(text)
+    if not (folder / "packlib.py").is_file():
+        raise argparse.ArgumentTypeError(f"{text} is no folder of training packs: there is no packlib.py in it")
+    return folder
 
 
 def load_pack(folder: Path, name: str) -> dict[str, Any]:

@@ -298,7 +298,7 @@ def main() -> None:
     """Command line of one run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("network", choices=sorted(NETWORKS))
-    parser.add_argument("--data", type=Path, required=True, help="folder of the training packs")
+    parser.add_argument("--data", type=rasters.data_folder, required=True, help="folder of the training packs")
     parser.add_argument("--out", type=Path, default=Path("build/training"))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     for name, kind in (
