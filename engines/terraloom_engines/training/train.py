@@ -137,12 +137,11 @@ class Trainer:
                 chain = chaining.chain_draws(self.model, batch, *CARRIED[self.config.network])
                 loss = chaining.chain_score(chain, batch["mask"])
                 loss = loss + self._adversarial(chain, batch["mask"], loss)
-                if self.config.landforms and self.config.network == "geometry":
-                    loss = loss + self.config.landforms * landforms.score(chain.draws, chain.truth, batch["mask"])
+                if self._forms:
+                    loss = loss + self._forms * landforms.score(chain.draws, chain.truth, batch["mask"])
             else:
                 loss = score(self.model, batch, self.config.one_step_share, self.details)
                 loss = loss + self._wandering(batch, loss)
-                loss = loss + self._free_forms(batch)
         return self.descend(loss)
 
     def pace(self) -> None:
@@ -172,29 +171,31 @@ class Trainer:
             return 0.0
         return self._pull(self.critic, self.critic_optimiser, chain.truth[whole], chain.draws[0][whole], score, self.config.adversarial)
 
-    def _free_forms(self, batch: dict[str, Tensor]) -> Tensor | float:
-        """The part of the loss that gives free-running land the forms of real land."""
-        if self.config.landforms == 0 or self.config.network != "geometry":
-            return 0.0
-        newest, real = free_running.wander("geometry", self.model, self.pool, batch), free_running.real_land("geometry", batch)
-        if newest is None or len(real.scale) == 0:
-            return 0.0
-        return self.config.landforms * landforms.likeness(*free_running.paired(real, newest))
-
     @property
     def _warm(self) -> float:
         """Critics that have seen nothing yet have no say."""
         return min(1.0, self.critic_steps / 200)
 
     def _wandering(self, batch: dict[str, Tensor], score: Tensor) -> Tensor | float:
-        """The part of the loss that makes free-running chains look real."""
-        if self.config.wandering == 0:
+        """The part of the loss that makes free-running chains look real to a critic, and gives them the forms of real land."""
+        network, forms = self.config.network, self._forms
+        if self.config.wandering == 0 and forms == 0:
             return 0.0
-        newest, network = free_running.wander(self.config.network, self.model, self.pool, batch), self.config.network
+        newest, loss = free_running.wander(network, self.model, self.pool, batch), torch.zeros_like(score)
         if newest is None or len((real := free_running.real_land(network, batch)).scale) == 0:
             return 0.0
-        self.critic_steps += 1
-        return self._pull(self.judge, self.judge_optimiser, *free_running.paired(real, newest), score, self.config.wandering)
+        pair = free_running.paired(real, newest)
+        if forms:
+            loss = loss + forms * landforms.likeness(*pair)
+        if self.config.wandering:
+            self.critic_steps += 1
+            loss = loss + self._pull(self.judge, self.judge_optimiser, *pair, score, self.config.wandering)
+        return loss
+
+    @property
+    def _forms(self) -> float:
+        """Weight of the forms of relief; colour has none."""
+        return self.config.landforms if self.config.network == "geometry" else 0.0
 
     def _pull(
         self,
