@@ -68,6 +68,7 @@ class Stream:
         self.call = stub.Stream()
         self._opening = request
         self._news = asyncio.Event()
+        self._writing = asyncio.Lock()  # a call takes one write at a time; the test and the reader both write
 
     async def __aenter__(self) -> "Stream":
         await self.send(open=self._opening)
@@ -79,7 +80,8 @@ class Stream:
         await asyncio.gather(self._reader, return_exceptions=True)
 
     async def send(self, **message: object) -> None:
-        await self.call.write(pb.ClientMessage(**message))
+        async with self._writing:
+            await self.call.write(pb.ClientMessage(**message))
 
     async def _read(self) -> None:
         try:
