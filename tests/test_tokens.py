@@ -1,6 +1,5 @@
 """Tokens: who has none gets nothing, who has one gets what it allows, and nobody reads one in a log."""
 
-import json
 import os
 import subprocess
 import sys
@@ -14,15 +13,13 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client.parser import text_string_to_metric_families
 
-from terraloom import CollisionOptions, Radius, Region, ScreenSpaceError, StreamOptions, View, connect
+from terraloom import Client, CollisionOptions, Radius, Region, ScreenSpaceError, StreamOptions, View, connect
 from terraloom.errors import InvalidArgumentError, ResourceExhaustedError, TerraloomError, UnauthenticatedError
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom.v1.terraloom_pb2_grpc import TerraloomStub
-from terraloom_engines.cli import main
-from terraloom_engines.server.callers import Callers
-from terraloom_engines.server.rates import Allowance, Bucket
-from terraloom_engines.server.tokens import digest_of, new_token, read_tokens
+from terraloom_engines.server.tokens import digest_of, new_token
 from web import ask
 
 VIEW = View(7.66, 45.98, 3000.0)
@@ -47,6 +44,11 @@ class Guarded:
     def write(self, **more: dict[str, str]) -> None:
         self.file.write_text("".join(entry(name, token, **more.get(name, {})) for name, token in self.tokens.items()))
 
+    def metric(self, name: str) -> float:
+        """The sum of a metric over its labels, as the operator olga sees it."""
+        text = ask(f"{self.http}/metrics", Authorization=f"Bearer {self.tokens['olga']}").body.decode()
+        return sum(sample.value for family in text_string_to_metric_families(text) for sample in family.samples if sample.name == name)
+
 
 @contextmanager
 def serving(folder: Path, *names: str, **more: dict[str, str]) -> Iterator[Guarded]:
@@ -61,7 +63,7 @@ def serving(folder: Path, *names: str, **more: dict[str, str]) -> Iterator[Guard
             yield guarded
         finally:
             process.terminate()
-            process.wait(20.0)
+            process.wait(120.0)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,22 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     limits["heidi"] = {"bytes_per_second": "150_000"}
     with serving(tmp_path_factory.mktemp("guarded"), "alice", "bob", "carol", "dave", "heidi", **limits) as server:
         yield server
+
+
+def soon(holds: Callable[[], bool]) -> None:
+    """Waits until `holds()`; fails after a minute."""
+    end = time.monotonic() + 60.0
+    while not holds():
+        assert time.monotonic() < end, "it did not come true within a minute"
+        time.sleep(0.05)
+
+
+def allowed(client: Client) -> bool:
+    """Whether the server knows the token of a client."""
+    try:
+        return client.describe().protocol_version == 1
+    except UnauthenticatedError:
+        return False
 
 
 def refused(call: Callable[[], object], kind: type[TerraloomError] = UnauthenticatedError) -> str:
@@ -141,21 +159,22 @@ def test_a_session_belongs_to_the_token_that_opened_it(guarded: Guarded) -> None
         assert stub.UpdateView(pb.UpdateViewRequest(session_id=name), metadata=mine).view_sequence == 0
 
 
+def opens(client: Client) -> bool:
+    """Whether the server opens one more session."""
+    try:
+        with client.stream(VIEW, COARSE) as stream:
+            return bool(stream.session.session_id)
+    except ResourceExhaustedError:
+        return False
+
+
 def test_sessions_of_a_token_are_counted_and_given_back(guarded: Guarded) -> None:
     with connect(guarded.address, token=guarded.tokens["bob"]) as client:
         with client.stream(VIEW, COARSE):
             assert "has 1 sessions open" in refused(
                 lambda: client.stream(VIEW, StreamOptions(reconnect=None)).__enter__(), ResourceExhaustedError
             )
-        end = time.monotonic() + 30.0
-        while True:  # the server hears of the end a moment later
-            try:
-                with client.stream(VIEW, COARSE) as stream:
-                    assert stream.session.session_id
-                break
-            except ResourceExhaustedError:
-                assert time.monotonic() < end
-                time.sleep(0.05)
+        soon(lambda: opens(client))  # the server hears of the end a moment later
 
 
 def test_rates_delay_streams_and_turn_calls_away_with_the_time_to_come_back(guarded: Guarded) -> None:
@@ -167,9 +186,11 @@ def test_rates_delay_streams_and_turn_calls_away_with_the_time_to_come_back(guar
         with grpc.insecure_channel(guarded.address) as channel:
             stub, metadata = TerraloomStub(channel), (("authorization", f"Bearer {guarded.tokens['carol']}"),)
             with pytest.raises(grpc.RpcError) as caught:
-                [stub.GetTile(pb.GetTileRequest(id=pb.TileId(z=1)), metadata=metadata) for _ in range(9)]
+                [stub.GetTile(pb.GetTileRequest(id=pb.TileId(z=1)), metadata=metadata) for _ in range(99)]
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and "a second are used up: try again in" in caught.value.details()
-        answer = ask(guarded.http + "/earth/tiles/1/0/0.glb", Authorization=f"Bearer {guarded.tokens['carol']}")
+        bearer = f"Bearer {guarded.tokens['carol']}"
+        answers = (ask(guarded.http + "/earth/tiles/1/0/0.glb", Authorization=bearer) for _ in range(99))
+        answer = next(answer for answer in answers if answer.status != 200)
         assert answer.status == 429 and int(answer.headers["retry-after"]) >= 1
         time.sleep(error_free_in(answer.json["detail"]))
         assert client.get_tile(1, 0, 0).glb
@@ -192,7 +213,8 @@ def error_free_in(detail: str) -> float:
 
 
 def test_a_token_that_is_revoked_ends_its_sessions_and_calls_at_once_and_a_broken_file_changes_nothing(tmp_path: Path) -> None:
-    with serving(tmp_path, "erin", "frank") as server, ThreadPoolExecutor(1) as pool:
+    operator = {"olga": {"operator": "true"}}
+    with serving(tmp_path, "erin", "frank", "olga", **operator) as server, ThreadPoolExecutor(1) as pool:
         secret = server.tokens["erin"]
         with (
             connect(server.address, token=secret) as erin,
@@ -202,23 +224,20 @@ def test_a_token_that_is_revoked_ends_its_sessions_and_calls_at_once_and_a_broke
         ):
             assert stream.settle(60.0) and other.settle(60.0)
             server.file.write_text(server.file.read_text() + "[erin")
-            time.sleep(1.2)
+            soon(lambda: "cannot be used" in server.log.read_text())
             assert erin.describe().protocol_version == 1
             waiting = pool.submit(erin.barrier, Region(-170.0, -10.0, -100.0, 60.0, level=8))
+            soon(lambda: server.metric("terraloom_queue_tiles") > 0.0)
             del server.tokens["erin"]
-            time.sleep(0.3)
-            server.write()
-            began = time.monotonic()
+            server.write(**operator)
             assert "the token 'erin' was revoked" in refused(lambda: list(stream.events()))
             assert "the token 'erin' was revoked" in refused(waiting.result)
-            assert time.monotonic() - began < 5.0
             assert "not known here, or it was revoked" in refused(erin.describe)
             assert frank.describe() and other.session.session_id
             server.tokens["grace"] = new_token()
-            server.write(frank={"sessions": "1"})
-            time.sleep(1.2)
+            server.write(frank={"sessions": "1"}, **operator)
             with connect(server.address, token=server.tokens["grace"]) as grace:
-                assert grace.describe().protocol_version == 1
+                soon(lambda: allowed(grace))
             second = frank.stream(VIEW, StreamOptions(reconnect=None))
             assert "its limit" in refused(second.__enter__, ResourceExhaustedError)
         ask(f"{server.http}/earth/heights?lon=x&token={secret}", Authorization=f"Bearer {secret}")
@@ -233,88 +252,6 @@ def test_a_token_that_is_revoked_ends_its_sessions_and_calls_at_once_and_a_broke
         assert event in said, said
     for token in (secret, *server.tokens.values()):
         assert token not in said and digest_of(token).hex() not in said, "no log shows a token or its hash"
-
-
-def test_a_file_that_is_just_being_written_revokes_nobody(tmp_path: Path) -> None:
-    tokens = tmp_path / "tokens.toml"
-    stays, goes = new_token(), new_token()
-    tokens.write_text(entry("stays", stays) + entry("goes", goes))
-    callers = Callers(tokens)
-    tokens.write_text("")
-    assert callers.refresh() == []
-    tokens.write_text(entry("stays", stays))
-    assert callers.refresh() == [], "it may still grow"
-    assert callers.authenticate(f"Bearer {goes}").name == "goes"
-    assert [caller.name for caller in callers.refresh()] == ["goes"]
-    assert callers.authenticate(f"Bearer {stays}").name == "stays"
-    assert "revoked" in refused(lambda: callers.authenticate(f"Bearer {goes}"))
-
-
-def test_an_expired_token_is_told_and_found_by_refresh(tmp_path: Path) -> None:
-    tokens = tmp_path / "tokens.toml"
-    old, new = new_token(), new_token()
-    tokens.write_text(entry("old", old, expires="2020-01-01T00:00:00Z") + entry("new", new, expires="2999-01-01T00:00:00+01:00"))
-    callers = Callers(tokens)
-    assert callers.authenticate(f"Bearer {new}").name == "new"
-    assert "'old' has expired" in refused(lambda: callers.authenticate(f"Bearer {old}"))
-    assert [caller.name for caller in callers.refresh()] == ["old"]
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("[a", "is not TOML"),
-        ("a = 1", "must be a table"),
-        ("[a]\n", "sha256 must be 64"),
-        ('[a]\nsha256 = "SECRET"', "sha256 must be 64"),
-        ('[a]\nsha256 = "{digest}"\nsession = 1', "'session' is unknown: allowed are sha256, sessions"),
-        ('[a]\nsha256 = "{digest}"\nsessions = 0', "sessions must be a whole number from 1 up"),
-        ('[a]\nsha256 = "{digest}"\nsessions = true', "sessions must be"),
-        ('[a]\nsha256 = "{digest}"\ntiles_per_second = nan', "tiles_per_second must be a number above 0"),
-        ('[a]\nsha256 = "{digest}"\nbytes_per_second = "1"', "bytes_per_second must be"),
-        ('[a]\nsha256 = "{digest}"\noperator = 1', "operator must be true or false"),
-        ('[a]\nsha256 = "{digest}"\nexpires = 2027-01-01', "expires must be a time with its zone"),
-        ('["a b"]\nsha256 = "{digest}"', "is no name of a token"),
-        ('[a]\nsha256 = "{digest}"\n[b]\nsha256 = "{digest}"', "has one sha256 twice"),
-    ],
-)
-def test_a_wrong_file_of_tokens_is_told_without_what_it_holds(text: str, complaint: str, tmp_path: Path) -> None:
-    path = tmp_path / "tokens.toml"
-    path.write_text(text.format(digest="0" * 64) if "{" in text else text)
-    said = refused(lambda: read_tokens(path), InvalidArgumentError)
-    assert complaint in said and "SECRET" not in said and "0" * 64 not in said
-
-
-def test_a_new_token_is_printed_with_an_entry_that_lets_it_in(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        sys,
-        "argv",
-        [
-            "terraloom",
-            "token",
-            "create",
-            "me@example.org",
-            "--sessions",
-            "3",
-            "--bytes-per-second",
-            "9",
-            "--operator",
-            "--expires",
-            "2999-01-02",
-            "--json",
-        ],
-    )
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 0
-    made = json.loads(capsys.readouterr().out)
-    (tmp_path / "tokens.toml").write_text(made["entry"])
-    caller = Callers(tmp_path / "tokens.toml").authenticate(f"Bearer {made['token']}")
-    limits = caller.token.limits
-    assert (caller.name, limits.sessions, limits.tiles_per_second, limits.bytes_per_second) == ("me@example.org", 3, None, 9.0)
-    assert caller.token.operator and made["token"] not in made["entry"]
 
 
 def test_clients_send_no_token_in_clear_to_other_machines_and_show_none(monkeypatch: pytest.MonkeyPatch, guarded: Guarded) -> None:
@@ -342,25 +279,12 @@ def test_commands_take_a_token_from_a_file_or_the_environment(guarded: Guarded, 
     assert done.returncode == 4 and done.stderr.startswith("error: a token is needed") and done.stderr.count("\n") == 1
 
 
-def test_a_bucket_lets_through_its_rate_and_what_is_urgent_goes_deeper() -> None:
-    bucket = Bucket(100.0)
-    bucket.take(100.0)
-    assert bucket.wait() < 0.01
-    bucket.take(50.0)
-    assert 0.4 < bucket.wait() <= 0.5 and bucket.wait(reserve=1.0) == 0.0
-    bucket.take(100.0)
-    assert 1.4 < bucket.wait() <= 1.5 and 0.4 < bucket.wait(reserve=1.0) <= 0.5
-    free = Allowance()
-    free.spend(10, 1 << 40)
-    assert free.pause() == 0.0 and (free.tiles, free.bytes) == (10, 1 << 40)
-
-
 def test_a_stream_over_its_rate_still_shows_what_it_sent(guarded: Guarded) -> None:
     """Waiting for the rate does not hold back what is to be shown."""
     options = StreamOptions(selection=ScreenSpaceError(64.0), max_level=4)
     with connect(guarded.address, token=guarded.tokens["carol"]) as client, client.stream(VIEW, options) as stream:
         next(stream.events())
-        deadline = time.monotonic() + 20.0
+        deadline = time.monotonic() + 60.0
         while not stream.visible:
             assert time.monotonic() < deadline
             stream.poll()

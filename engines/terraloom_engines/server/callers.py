@@ -149,15 +149,28 @@ class Callers:
         now, former = datetime.now(UTC), self._admitted
         stamp = _stamp(self._path)
         if stamp != self._stamp and stamp == self._seen:
-            self._stamp = stamp
-            try:
-                self._take_up(read_tokens(self._path))
-                _log.info("took up the tokens in %s: %d", self._path, len(self._callers))
-            except TerraloomError as error:
-                _log.error("the changed file of tokens cannot be used, the former tokens stay: %s", error)
+            stamp = self._read(stamp)
         self._seen = stamp
         self._admitted = {index: caller for index, caller in self._callers.items() if caller.token.is_valid(now)}
         return [caller for index, caller in former.items() if self._admitted.get(index) is not caller]
+
+    def _read(self, stamp: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Takes up the file, unless it is no longer that of `stamp` when it has been read; its stamp now."""
+        assert self._path is not None
+        found: list[Token] | TerraloomError
+        try:
+            found = read_tokens(self._path)
+        except TerraloomError as error:
+            found = error
+        if (now := _stamp(self._path)) != stamp:
+            return now
+        self._stamp = stamp
+        if isinstance(found, TerraloomError):
+            _log.error("the changed file of tokens cannot be used, the former tokens stay: %s", found)
+        else:
+            self._take_up(found)
+            _log.info("took up the tokens in %s: %d", self._path, len(self._callers))
+        return stamp
 
     def _take_up(self, tokens: list[Token]) -> None:
         former, self._callers = self._callers, {}
