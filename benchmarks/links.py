@@ -207,8 +207,9 @@ class Proxy:
     def cut(self) -> None:
         """Resets every connection at both ends; new ones are welcome."""
         for task, sockets in list(self._connections.items()):
-            for end in sockets:
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            with contextlib.suppress(OSError):  # one that has just ended by itself
+                for end in sockets:
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             task.cancel()
 
     def silence(self, seconds: float) -> None:
@@ -277,12 +278,12 @@ def run_link(link: Link, target: str, seed: int = 0) -> Iterator[RunningLink]:
     loop, stop = _precise_loop(), asyncio.Event()
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(stop),), daemon=True)
     thread.start()
-    ready.wait(5.0)
+    ready.wait(60.0)
     try:
         yield started[0]
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join(5.0)
+        thread.join(60.0)
         loop.close()
 
 

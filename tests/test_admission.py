@@ -104,5 +104,8 @@ async def test_a_server_turns_barriers_away_that_it_has_no_room_for(monkeypatch:
         first.cancel()
         record.gate.set()
         assert (await other).complete
+        async with asyncio.timeout(60.0):
+            while len(server.contents.scheduler):  # until the server has noticed
+                await asyncio.sleep(0.005)
         again = await TerraloomStub(channel).Barrier(pb.BarrierRequest(region=rectangle, level=8, deadline=0.05))
         assert (again.complete, again.world_hash) == (False, b"")

@@ -122,14 +122,14 @@ def test_a_head_within_the_bounds_is_answered_in_pieces_and_in_a_row(server: Ser
 
 
 async def test_who_never_finishes_a_head_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.5)
     config, state = uvicorn.Config(PlainTextResponse("here"), lifespan="off", log_config=None), ServerState()
     listener = await asyncio.get_running_loop().create_server(lambda: BoundedProtocol(config, state, {}), "127.0.0.1", 0)
     async with listener:
         reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b" 200 OK" in await reader.readuntil(b"here")
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.7)
         writer.write(b"GET / HTTP/1.1\r\nHost: ")
         assert await asyncio.wait_for(reader.read(), 20.0) == b"", "it was let wait between requests, and not within one"
         writer.close()

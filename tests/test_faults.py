@@ -125,12 +125,12 @@ def test_a_server_that_is_frozen_for_a_while_loses_no_session(served: Server) ->
 
 
 def test_a_client_that_is_killed_leaves_nothing_behind(served: Server) -> None:
-    before = served.metric("terraloom_sessions")
+    assert soon(lambda: served.metric("terraloom_sessions") == 0.0), "those of other tests have ended"
     with subprocess.Popen([sys.executable, "-c", WATCHING, served.address], stdout=subprocess.PIPE, text=True) as client:
         assert client.stdout is not None and client.stdout.readline()
-        assert served.metric("terraloom_sessions") == before + 1
+        assert served.metric("terraloom_sessions") == 1.0
         client.kill()
-    assert soon(lambda: served.metric("terraloom_sessions") == before and served.metric("terraloom_queue_tiles") == 0.0)
+    assert soon(lambda: served.metric("terraloom_sessions") == 0.0 and served.metric("terraloom_queue_tiles") == 0.0)
 
 
 def test_a_client_that_is_frozen_holds_up_nobody_and_goes_on(served: Server) -> None:
@@ -167,7 +167,7 @@ def test_a_client_that_vanished_without_a_word_loses_its_session_and_finds_anoth
         client.stream(HERE, options) as stream,
     ):
         stream.settle(PATIENCE)
-        assert server.metric("terraloom_sessions") == 1.0
+        assert soon(lambda: server.metric("terraloom_sessions") == 1.0)
         link.silence(1e9)
         assert soon(lambda: server.metric("terraloom_sessions") == 0.0), "its session ended"
         link.silence(0.0)
@@ -175,7 +175,7 @@ def test_a_client_that_vanished_without_a_word_loses_its_session_and_finds_anoth
         stream.move(THERE)
         events = iter(stream.events())
         assert any(isinstance(event, Disconnected) for event in events)
-        assert stream.settle(PATIENCE) and stream.counters.reconnects == 1
+        assert stream.settle(PATIENCE) and stream.counters.reconnects >= 1
 
 
 def test_a_slow_reader_gets_everything_and_slows_down_nobody(served: Server) -> None:
@@ -183,12 +183,12 @@ def test_a_slow_reader_gets_everything_and_slows_down_nobody(served: Server) -> 
         run_link(Link(4e6, 0.02), served.address) as link,
         connect(link.address) as slow,
         connect(served.address) as quick,
-        slow.stream(HERE, COARSE) as stream,
-        quick.stream(HERE, COARSE) as other,
     ):
-        others = {tile.id: tile.content_hash for tile in other.settle(PATIENCE)}
-        assert not stream.complete
-        assert {tile.id: tile.content_hash for tile in stream.settle(PATIENCE)} == others
+        assert quick.barrier(HERE, COARSE).complete, "what is slow from here on is the reader alone"
+        with slow.stream(HERE, COARSE) as stream, quick.stream(HERE, COARSE) as other:
+            others = {tile.id: tile.content_hash for tile in other.settle(PATIENCE)}
+            assert not stream.complete
+            assert {tile.id: tile.content_hash for tile in stream.settle(PATIENCE)} == others
 
 
 @pytest.mark.parametrize("noise", [b"GET / HTTP/1.1\r\n\r\n", bytes(range(256)) * 64, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 4096])

@@ -7,7 +7,20 @@ import grpc
 import pytest
 from benchmarks.links import Link, run_link
 
-from terraloom import Client, CollisionOptions, HeightTile, Radius, Reconnect, StreamOptions, Tile, TileId, View, _connection, connect
+from terraloom import (
+    Client,
+    CollisionOptions,
+    Disconnected,
+    HeightTile,
+    Radius,
+    Reconnect,
+    StreamOptions,
+    Tile,
+    TileId,
+    View,
+    _connection,
+    connect,
+)
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom.v1.terraloom_pb2_grpc import TerraloomStub
 from terraloom_engines.server import Server, ServerOptions, app
@@ -70,8 +83,10 @@ async def test_a_network_that_fell_silent_is_noticed(monkeypatch: pytest.MonkeyP
 def _outlast_silence(link) -> None:  # type: ignore[no-untyped-def]
     with connect(link.address) as client, client.stream(HERE, PICTURES) as stream:
         stream.settle(PATIENCE)
-        link.silence(4.0)
+        link.silence(1e9)
         stream.move(THERE)
+        assert any(isinstance(event, Disconnected) for event in stream.events()), "it ends by itself"
+        link.silence(0.0)
         assert {tile.id for tile in stream.settle(PATIENCE)}.isdisjoint({TileId(2, 2, 1)})
         assert stream.counters.reconnects >= 1
 

@@ -51,11 +51,15 @@ class Workshop:
 
     async def until_begun(self) -> None:
         """Returns when one more piece has started."""
-        assert await asyncio.to_thread(self.begun.acquire, timeout=5)
+        assert await asyncio.to_thread(self.begun.acquire, timeout=60)
+
+    async def until_waiting(self, pieces: int) -> None:
+        """Returns when so many pieces were looked for and wait to be generated."""
+        await self.until(lambda: len(self.workers) == pieces)
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Returns when `holds()`; fails after five seconds."""
-        async with asyncio.timeout(5):
+        """Returns when `holds()`; fails after a minute."""
+        async with asyncio.timeout(60):
             while not holds():
                 await asyncio.sleep(0.002)
 
@@ -87,7 +91,7 @@ async def test_the_most_urgent_comes_first(workshop: Workshop) -> None:
         "collision": Priority(WorkClass.COLLISION, 9.0, 9),
     }
     subscription.replace(wants)
-    await asyncio.sleep(0.05)
+    await workshop.until_waiting(6)  # all but that for collision, for which the first makes way
     workshop.gate.set()
     await workshop.until(lambda: len(workshop.delivered) == len(wants))
     assert workshop.started[1:] == ["collision", "first", "parent", "child", "later", "far", "prefetch"]
@@ -110,7 +114,8 @@ async def test_a_running_piece_makes_way_for_much_coarser_ones_alone(workshop: W
     task = asyncio.create_task(workshop.scheduler.run("deep", Priority(WorkClass.NEAR, 0.0, level=15), "somebody"))
     await workshop.until_begun()
     subscription = workshop.subscribe()
-    subscription.replace({"parent": Priority(WorkClass.NEAR, 0.0, level=14), "idle": Priority(WorkClass.PREFETCH, 1.0, level=2)})
+    subscription.replace({"parent": Priority(WorkClass.NEAR, 0.0, level=14), "idle": Priority(WorkClass.PREFETCH, 0.1, level=2)})
+    await workshop.until_waiting(2)
     await asyncio.sleep(0.05)
     assert workshop.started == ["deep"]
     subscription.replace({"coarse": Priority(WorkClass.NEAR, 0.0, level=3)})
@@ -142,7 +147,7 @@ async def test_new_wishes_reorder_the_queue(workshop: Workshop) -> None:
     await blocked(workshop)
     subscription = workshop.subscribe()
     subscription.replace({"a": Priority(WorkClass.NEAR, 0.0, 1), "b": Priority(WorkClass.FAR, 0.0, 1)})
-    await asyncio.sleep(0.05)
+    await workshop.until_waiting(2)
     subscription.replace({"a": Priority(WorkClass.PREFETCH, 8.0, 1), "b": Priority(WorkClass.FAR, 0.0, 1)})
     workshop.gate.set()
     await workshop.until(lambda: len(workshop.delivered) == 2)
@@ -152,7 +157,7 @@ async def test_new_wishes_reorder_the_queue(workshop: Workshop) -> None:
 async def test_one_generation_serves_all_who_want_it(workshop: Workshop) -> None:
     await blocked(workshop)
     calls = [asyncio.create_task(workshop.scheduler.run("tile", NOW, "somebody")) for _ in range(8)]
-    await asyncio.sleep(0.05)
+    await workshop.until_waiting(1)
     workshop.gate.set()
     assert await asyncio.gather(*calls) == ["TILE"] * 8
     assert workshop.started.count("tile") == 1
@@ -165,7 +170,7 @@ async def test_the_most_urgent_of_several_wishes_counts(workshop: Workshop) -> N
     patient, hasty = workshop.subscribe(), workshop.subscribe()
     patient.replace({"a": Priority(WorkClass.FAR, 0.0, 1), "b": Priority(WorkClass.PREFETCH, 4.0, 1)})
     hasty.replace({"b": Priority(WorkClass.NEAR, 0.0, 1)})
-    await asyncio.sleep(0.05)
+    await workshop.until_waiting(2)
     workshop.gate.set()
     await workshop.until(lambda: len(workshop.delivered) == 3)
     assert workshop.started[1:] == ["b", "a"]
@@ -175,7 +180,7 @@ async def test_what_nobody_wants_any_more_is_never_started(workshop: Workshop) -
     await blocked(workshop)
     subscription = workshop.subscribe()
     subscription.replace({"wanted": NOW, "given up": NOW})
-    await asyncio.sleep(0.05)
+    await workshop.until_waiting(2)
     subscription.replace({"wanted": NOW})
     workshop.gate.set()
     await workshop.until(lambda: bool(workshop.delivered))
@@ -270,7 +275,7 @@ async def test_work_wanted_again_while_it_stops_is_started_anew(workshop: Worksh
 async def test_what_is_stored_waits_for_no_generation(workshop: Workshop) -> None:
     await blocked(workshop)
     workshop.stored["tile"] = "stored tile"
-    assert await asyncio.wait_for(workshop.scheduler.run("tile", NOW, "somebody"), 5) == "stored tile"
+    assert await asyncio.wait_for(workshop.scheduler.run("tile", NOW, "somebody"), 60) == "stored tile"
     assert workshop.scheduler.counters.found == 1
 
 
@@ -336,7 +341,7 @@ async def test_closing_answers_all_who_wait() -> None:
     workshop = Workshop()
     first = await blocked(workshop)
     second = asyncio.create_task(workshop.scheduler.run("second", NOW, "somebody"))
-    await asyncio.sleep(0.02)
+    await workshop.until_waiting(1)
     await workshop.close()
     for task in (first, second):
         with pytest.raises(UnavailableError, match="shutting down"):

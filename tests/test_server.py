@@ -212,7 +212,7 @@ def test_a_wrong_barrier_is_refused(stub: TerraloomStub, request_: pb.BarrierReq
 def serve(*arguments: str) -> subprocess.CompletedProcess[str]:
     """`terraloom serve`, expected to end by itself."""
     command = [sys.executable, "-m", "terraloom_engines.cli", "serve", "--no-http", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
 def test_a_taken_port_is_one_clear_line_and_exit_code_3() -> None:
@@ -248,7 +248,7 @@ def test_a_stopped_server_ends_streams_with_unavailable_and_exits_cleanly(number
                 next(events)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         assert detail_of(caught.value).message == "the server is shutting down"
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=120)
     assert process.returncode == 0
     assert {line.split()[1] for line in said.splitlines()} == {"INFO"}, "it says what happens, and nothing is wrong"
 

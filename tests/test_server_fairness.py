@@ -13,6 +13,7 @@ from terraloom import AsyncClient
 from terraloom.errors import ResourceExhaustedError
 from terraloom.v1 import terraloom_pb2 as pb
 from terraloom.v1.terraloom_pb2_grpc import TerraloomStub
+from terraloom_engines import scheduler
 from terraloom_engines.scheduler import Subscription
 from terraloom_engines.selection import Priority
 from terraloom_engines.server import Server, ServerOptions, worlds
@@ -26,24 +27,36 @@ BATCH = 64
 
 
 class Record:
-    """What a server's worker does, in order, and how much it had done when a tile was first asked for; it works when the gate is open."""
+    """What a server's worker does, in order, how much it had done when a tile was first asked for, and how many it turned away.
+
+    It works when the gate is open.
+    """
 
     def __init__(self, server: Server) -> None:
         scheduler = server.contents.scheduler
         self._build, self._want = scheduler.build, scheduler.want
         self.done: list[ContentKey] = []
         self.before: dict[ContentKey, int] = {}
+        self.refused = 0
         self.gate = threading.Event()
-        scheduler.build, scheduler.want = self.build, self.want  # type: ignore[method-assign]
+        self._require_room = scheduler.require_room
+        scheduler.build, scheduler.want, scheduler.require_room = self.build, self.want, self.require_room  # type: ignore[method-assign]
 
     def build(self, key: ContentKey, cancelled: Callable[[], bool]) -> Found:
-        assert self.gate.wait(60)
+        assert self.gate.wait(600)
         self.done.append(key)
         return self._build(key, cancelled)
 
     def want(self, key: ContentKey, subscription: Subscription[ContentKey, Found], priority: Priority) -> None:
         self.before.setdefault(key, len(self.done))
         self._want(key, subscription, priority)
+
+    def require_room(self, new: int, client: str) -> None:
+        try:
+            self._require_room(new, client)
+        except ResourceExhaustedError:
+            self.refused += 1
+            raise
 
 
 async def test_a_client_with_thousands_of_tiles_does_not_starve_a_modest_one() -> None:
@@ -81,11 +94,14 @@ async def test_a_full_queue_turns_away_with_a_hint_that_the_client_follows(monke
         others = [asyncio.create_task(client.get_tile(3, i, 2)) for i in range(2)]
         while len(server.contents.scheduler) < 2:
             await asyncio.sleep(0.001)
+        monkeypatch.setattr(scheduler, "SHORTEST_RETRY", 30.0)
         with pytest.raises(ResourceExhaustedError, match="no room for 1 more") as caught:
-            await client.get_tile(3, 3, 3, timeout=0.9)
-        assert caught.value.retry_after == 1.0
+            await client.get_tile(3, 3, 3, timeout=29.0)
+        assert (caught.value.retry_after, record.refused) == (30.0, 1), "the client does not wait for what comes too late"
+        monkeypatch.setattr(scheduler, "SHORTEST_RETRY", 1.0)
         started, again = time.monotonic(), asyncio.create_task(client.get_tile(3, 3, 3))
-        await asyncio.sleep(0.2)
+        while record.refused < 2:
+            await asyncio.sleep(0.001)
         record.gate.set()
         assert (await again).id.x == 3
         assert time.monotonic() - started >= 1.0

@@ -188,6 +188,7 @@ async def test_what_is_generated_and_then_not_sent_is_waste_until_it_is_sent_aft
     frugal = opening(view(-100.0, 61.0), credit=pb.Credit(tiles=1), selection=coarse)
     async with Stream(stub, frugal, acknowledge=False) as stream:
         await until(lambda: counters.generated >= 5 and len(server.contents.scheduler) == 0)
+        await stream.until(lambda: len(stream.tiles) > 0)
         assert (len(stream.tiles), counters.unsent, counters.wasted_seconds) == (1, 0, 0.0)
         await stream.send(view=view(-100.0, -61.0, sequence=2))
         await stream.until(lambda: stream.stats.tiles_wasted > 0)
@@ -267,8 +268,8 @@ async def test_a_stream_that_the_client_half_closes_ends_without_an_error(server
 
 
 async def test_work_for_a_client_that_vanished_is_given_up(server: Server, stub: TerraloomStub) -> None:
-    async with Stream(stub, opening(view(-120.0, 55.0))) as stream:
-        await stream.until(lambda: len(server.contents.scheduler) > 0)
+    async with Stream(stub, opening(view(-120.0, 55.0))):
+        await until(lambda: len(server.contents.scheduler.workers) > 2)  # looked for, not stored, and waiting to be generated
     await until(lambda: len(server.contents.scheduler) == 0)
     assert server.contents.scheduler.counters.dropped > 0
 
@@ -335,10 +336,10 @@ async def until(holds: Callable[[], bool]) -> None:
 async def test_who_is_turned_away_from_a_session_does_not_end_it(
     server: Server, stub: TerraloomStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "IDLE_SECONDS", 0.2)
     session = await stub.OpenSession(opening(view(10.0, 46.0)))
     events = stub.Subscribe(pb.SubscribeRequest(session_id=session.session_id))
     await anext(aiter(events))
+    monkeypatch.setattr(sessions, "IDLE_SECONDS", 0.2)  # not before: until it has a subscriber, its time runs
     with pytest.raises(grpc.aio.AioRpcError, match="has a subscriber already"):
         await anext(aiter(stub.Subscribe(pb.SubscribeRequest(session_id=session.session_id))))
     await asyncio.sleep(0.4)

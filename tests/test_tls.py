@@ -127,12 +127,10 @@ def test_a_server_that_cannot_be_trusted_is_told_in_one_line(secured: ServerAddr
         lambda: described(secured, Tls(authority.pem, server_name="terraloom.example")), UnauthenticatedError
     )
     assert "does the server want TLS" in told(lambda: described(secured, None), UnavailableError)
-    began = time.monotonic()
     with connect(secured, tls=Tls(stranger.pem)) as client:
-        assert "not trusted" in told(client.wait_ready, UnauthenticatedError), "what does not mend itself is not waited for"
+        assert "not trusted" in told(lambda: client.wait_ready(1e6), UnauthenticatedError), "what does not mend itself is not waited for"
         with pytest.raises(UnauthenticatedError, match="not trusted"), client.stream(VIEW):
             pass
-    assert time.monotonic() - began < 10.0
     expired = authority.issue("expired", until=LONG_AGO + datetime.timedelta(days=1))
     with bare_server(expired) as address:
         assert "certificate is not trusted: certificate has expired" in told(lambda: described(address, trusting), UnauthenticatedError)
@@ -174,7 +172,7 @@ def test_a_renewed_certificate_is_taken_up_without_a_restart(tmp_path: Path, aut
         assert described(address, Tls(stranger.pem))
         assert "not trusted" in told(lambda: described(address, Tls(authority.pem)), UnauthenticatedError)
         assert stream.settle(60.0), "who is connected stays so"
-        context, end = ssl.create_default_context(cafile=str(stranger.pem)), time.monotonic() + 30.0
+        context, end = ssl.create_default_context(cafile=str(stranger.pem)), time.monotonic() + 120.0
         while True:
             try:
                 assert fetched(address.http + "/healthz", context)
