@@ -73,7 +73,8 @@ def refined(stage: LiftingStage, coarse: Level, times: int, halo: int) -> Raster
         side = max(rows, columns) + (max(rows, columns) & 1)
         squares = [np.pad(raster, ((0, side - rows), (0, side - columns)), mode="edge") for raster in (elevation, relief)]
         dry = Waters(np.full((side, side), LAND_FULL, np.int32), np.zeros((side, side), np.int32), None)
-        children = stage.refine(window_at(gsd, side), *squares, dry, None)
+        window = window_at(gsd, side)
+        children = stage.drained(window, squares[0], dry, stage.refine(window, *squares, dry, None))
         keep = np.s_[: 2 * (rows - 2 * halo), : 2 * (columns - 2 * halo)]
         elevation, relief = interleave(children.elevation)[keep], interleave(children.relief)[keep]
         margin = 2 * (margin - halo)

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from terraloom_engines.breaching import MARGIN
 from terraloom_engines.bundle.base import Base
 from terraloom_engines.conservation import interleave, split_children
 from terraloom_engines.field import ELEVATION_UNIT
 from terraloom_engines.lifting import LiftingStage, Waters
-from terraloom_engines.networks import Networks
+from terraloom_engines.runtimes import Graph
 from terraloom_engines.runtimes.onnx_cpu import OnnxCpuRuntime
-from terraloom_engines.stages import Window
+from terraloom_engines.stages import StageSpec, Window
 from terraloom_engines.tiling import TILE_SIZE, TileId, pixel_from_lonlat, tile_from_lonlat
 from terraloom_engines.world import networks_bundle, open_base
 
@@ -99,17 +100,17 @@ TOWNS = {
 class Heights:
     """Heights of single places: the geometry network alone, over the fewest pixels that a place depends on."""
 
-    def __init__(self, base: Base, networks: Networks) -> None:
-        self._base, self._networks = base, networks
+    def __init__(self, base: Base, graph: Graph, spec: StageSpec) -> None:
+        self._base, self._graph, self._spec = base, graph, spec
 
     def at(self, longitude: float, latitude: float, seeds: range) -> list[float]:
         """Metres of the base's pixel that the place lies in, then those of the pixel of `LEVEL` by seed."""
-        halo, first = self._networks.specs["geometry"].halo, self._base.finest_level
+        lost, first = self._spec.halo + MARGIN, self._base.finest_level
         column, row = (int(edge) for edge in pixel_from_lonlat(LEVEL, longitude, latitude))
         parts = [(column, row, 1)]
         for _ in range(LEVEL - first):  # windows of the network begin and end at even pixels
             left, top, side = parts[-1]
-            parts.append((left // 4 * 2 - halo, top // 4 * 2 - halo, 2 * halo + side // 4 * 2 + 4))
+            parts.append((left // 4 * 2 - lost, top // 4 * 2 - lost, 2 * lost + side // 4 * 2 + 4))
         coarsest = self._coarsest(tile_from_lonlat(first, longitude, latitude), *parts.pop())
         above = self._base.field(tile_from_lonlat(first, longitude, latitude), 0).channel("elevation")
         column, row = (int(edge) % TILE_SIZE for edge in pixel_from_lonlat(first, longitude, latitude))
@@ -126,11 +127,12 @@ class Heights:
 
     def _below(self, coarsest: tuple[Window, Rasters], parts: list[tuple[int, int, int]], seed: int) -> int:
         """Stored height of the single pixel that is the first of `parts` (left, top, side), which are given finest first."""
-        stage = LiftingStage(self._networks.graphs["geometry"], self._networks.specs["geometry"], seed)
+        stage = LiftingStage(self._graph, self._spec, seed)
         window, rasters = coarsest
         for left, top, side in reversed(parts):
             rasters = self._children(stage, window, *rasters)
-            column, row = (left - 2 * (window.column + stage.spec.halo), top - 2 * (window.row + stage.spec.halo))
+            lost = stage.spec.halo + MARGIN
+            column, row = (left - 2 * (window.column + lost), top - 2 * (window.row + lost))
             rasters = [np.ascontiguousarray(raster[row : row + side, column : column + side]) for raster in rasters]
             window = Window(window.level + 1, left, top, side)
         return int(rasters[0][0, 0])
@@ -138,12 +140,12 @@ class Heights:
     def _children(self, stage: LiftingStage, window: Window, *parents: NDArray[np.int32]) -> Rasters:
         """One step down, in the parents' order."""
         elevation, relief, land, water = parents
-        known = self._base.child_land(window.level + 1, 2 * window.column, 2 * window.row, 2 * window.side)
-        waters = Waters(land, water, None if known is None else split_children(known))
-        made = stage.refine(window, elevation, relief, waters, None)
-        inner = slice(stage.spec.halo, window.side - stage.spec.halo)
-        still = np.kron(water[inner, inner], np.ones((2, 2), np.int32))
-        return [interleave(made.elevation), interleave(made.relief), interleave(made.land), still]
+        mask = self._base.child_land(window.level + 1, 2 * window.column, 2 * window.row, 2 * window.side)
+        waters = Waters(land, water, None if mask is None else split_children(mask))
+        made = stage.drained(window, elevation, waters, stage.refine(window, elevation, relief, waters, None))
+        still = np.kron(water[stage.spec.halo : -stage.spec.halo, stage.spec.halo : -stage.spec.halo], np.ones((2, 2), np.int32))
+        known = [interleave(made.elevation), interleave(made.relief), interleave(made.land), still]
+        return [raster[2 * MARGIN : -2 * MARGIN, 2 * MARGIN : -2 * MARGIN] for raster in known]
 
 
 def summary(errors: NDArray[np.float64]) -> dict[str, float]:
@@ -159,7 +161,8 @@ def summary(errors: NDArray[np.float64]) -> dict[str, float]:
 def measure() -> dict[str, Any]:
     """Errors in metres at all towns and at the first thirty: of the base's own pixels, of every seed, and over all seeds."""
     bundle = networks_bundle()
-    heights = Heights(open_base("earth", bundle), Networks(bundle, OnnxCpuRuntime(1)))
+    spec = StageSpec.from_manifest(bundle.manifest["stages"]["geometry"])
+    heights = Heights(open_base("earth", bundle), OnnxCpuRuntime(1).load(bundle.model("geometry")), spec)
     errors = np.array([np.array(heights.at(*town[:2], range(SEEDS))) - town[2] for town in TOWNS.values()])
     figures: dict[str, Any] = {"towns": len(TOWNS), "level": LEVEL}
     for many, rows in (("all towns", errors), ("thirty towns", errors[:30])):

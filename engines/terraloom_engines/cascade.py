@@ -109,7 +109,8 @@ class Stages(NamedTuple):
         lifting, colouring = self
         rows, columns = place_in_field(parent, window)
         elevation, relief, land, *bands, texture, water = np.ascontiguousarray(parent.data[:, rows, columns])
-        geometry = lifting.refine(window, elevation, relief, Waters(land, water, mask), None)
+        waters = Waters(land, water, mask)
+        geometry = lifting.refine(window, elevation, relief, waters, None)
         outer = slice(lifting.spec.halo, window.side - lifting.spec.halo)
         colours = colouring.refine(
             window.inner(lifting.spec.halo), np.stack(bands)[:, outer, outer], texture[outer, outer], land[outer, outer],
@@ -117,6 +118,7 @@ class Stages(NamedTuple):
         )  # fmt: skip
         cut = colouring.spec.halo
         inner = slice(cut, geometry.elevation.shape[-1] - cut)
+        geometry = lifting.drained(window, elevation, waters, geometry)
         rasters = [getattr(geometry, name)[:, inner, inner] for name in ("elevation", "relief", "land")]
         rasters += [colours.colour[:, band] for band in range(3)] + [colours.texture]
         rasters += [np.broadcast_to(water[self.loss : -self.loss, self.loss : -self.loss], colours.texture.shape)]

@@ -4,11 +4,14 @@ Children are ordered north-west, north-east, south-west, south-east; arrays are 
 sequence of elementwise operations, so that a pixel's result does not depend on the window it was computed in.
 """
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 Deviation = NDArray[np.float32]
 Steps = NDArray[np.int32]
+Number = TypeVar("Number", bound=np.generic)
 
 _SIGNS = ((-1, -1, 1), (1, -1, -1), (-1, 1, -1), (1, 1, 1))
 
@@ -60,14 +63,14 @@ def keep_sides(children: Steps, dry: NDArray[np.bool_], parent: Steps, least: St
     return np.where((excess == 0) | (count > 0), held + move, alone).astype(np.int32)
 
 
-def interleave(children: Steps) -> Steps:
+def interleave(children: NDArray[Number]) -> NDArray[Number]:
     """Four children (4, ..., H, W) to their raster (..., 2H, 2W)."""
     out = np.empty((*children.shape[1:-2], 2 * children.shape[-2], 2 * children.shape[-1]), children.dtype)
     out[..., ::2, ::2], out[..., ::2, 1::2], out[..., 1::2, ::2], out[..., 1::2, 1::2] = children
     return out
 
 
-def split_children(raster: Steps) -> Steps:
+def split_children(raster: NDArray[Number]) -> NDArray[Number]:
     """A raster (..., 2H, 2W) to its four children (4, ..., H, W): the inverse of `interleave`."""
     return np.stack([raster[..., ::2, ::2], raster[..., ::2, 1::2], raster[..., 1::2, ::2], raster[..., 1::2, 1::2]])
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from terraloom_engines import energy
+from terraloom_engines import breaching, energy
 from terraloom_engines.conservation import bound_scale, conserve, deviations, interleave, keep_sides, split_children
 from terraloom_engines.field import ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.runtimes import Graph
@@ -167,6 +167,32 @@ class LiftingStage:
         }, coarser=finer)  # fmt: skip
         return finished_geometry(sample, self.spec, window, elevation, relief, waters)
 
+    def drained(self, window: Window, elevation: Steps, waters: Waters, drawn: Geometry) -> Geometry:
+        """What `refine` has drawn, with the valleys that water cuts into pure land (`breaching.py`); arguments are those of `refine`.
+
+        Colour is told what was drawn, since it needs children nearer to the rim than this leaves: those of the outermost
+        `breaching.MARGIN` parents are not to be used, and their relief of one parent more.
+        """
+        if not self.spec.breaching:
+            return drawn
+        inner = slice(self.spec.halo, window.side - self.spec.halo)
+        parent, coast, surface = elevation[inner, inner], waters.land[inner, inner], waters.surface[inner, inner]
+        below, above = room(parent - surface, coast, crop_rows(window, self.spec.halo))
+        free = (coast == LAND_FULL) & (parent > surface)
+        children = breaching.drained(parent, drawn.elevation, free, (below, above), self.spec.breaching)
+        return Geometry(children, np.clip(np.maximum(drawn.relief, tilt_floor(children)), *RELIEF_RANGE), drawn.land)
+
+
+def room(over: Steps, coast: Steps, gsd: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """How far children may be below their parents, and above them, (H, W) in stored steps.
+
+    `over` (H, W) are the parents' heights over the water, `coast` their land fraction, `gsd` (H,) the children's metres per pixel.
+    """
+    reach = np.broadcast_to(gsd[:, None] * np.float32(REACH / ELEVATION_UNIT), over.shape)
+    depth = np.maximum(np.abs(over) - 2, 0).astype(np.float32) * np.float32(TO_THE_WATER)
+    below = np.where((coast == LAND_FULL) & (over >= 1), np.minimum(depth, reach), reach)
+    return below, np.where((coast == 0) & (over <= -1), np.minimum(depth, reach), reach)
+
 
 def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation: Steps, relief: Steps, waters: Waters) -> Geometry:
     """The integers of a sample (7, H, W), bounded, conserved and on their side of the coast; arguments are those of `refine`.
@@ -177,14 +203,10 @@ def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation:
     inner = slice(halo, window.side - halo)
     parent, spread, coast = elevation[inner, inner], spread_of(relief[inner, inner]), waters.land[inner, inner]
     surface = waters.surface[inner, inner]
-    over = parent - surface
     details = sample[:3] * (spread * np.float32(spec.detail_scale / ELEVATION_UNIT))
     near = slice(halo - KINK_REACH, window.side - halo + KINK_REACH)
     steps = deviations(details + mended_kinks(spec, window) * kinks(elevation[near, near].astype(np.float32)))
-    reach = np.broadcast_to(crop_rows(window, halo)[:, None] * np.float32(REACH / ELEVATION_UNIT), parent.shape)
-    depth = np.maximum(np.abs(over) - 2, 0).astype(np.float32) * np.float32(TO_THE_WATER)
-    below = np.where((coast == LAND_FULL) & (over >= 1), np.minimum(depth, reach), reach)
-    above = np.where((coast == 0) & (over <= -1), np.minimum(depth, reach), reach)
+    below, above = room(parent - surface, coast, crop_rows(window, halo))
     children = conserve(parent, steps * bound_scale(steps, below, above))
     drawn = threshold_hillslopes(child_relief(relief[inner, inner], sample[3:], spec), crop_rows(window, halo))
     lands = waters.mask[:, inner, inner] if waters.mask is not None else None
@@ -193,7 +215,9 @@ def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation:
         least = np.maximum(spread_of(drawn) * np.float32(COAST_SPREADS / ELEVATION_UNIT), 1).astype(np.int32)
         kept = keep_sides(children, lands > LAND_FULL // 2, parent, least)
         # A narrow fjord through high land: what its water would give to the dry children would make towers of them.
-        tallest = np.minimum(reach, spread * np.float32(TALLEST / ELEVATION_UNIT))
+        tallest = np.minimum(
+            crop_rows(window, halo)[:, None] * np.float32(REACH / ELEVATION_UNIT), spread * np.float32(TALLEST / ELEVATION_UNIT)
+        )
         beyond = mixed & (np.abs(kept - parent) > tallest).any(axis=0)
         children = np.where(mixed & ~beyond, kept, children)
     if spec.energy:

@@ -36,6 +36,8 @@ class StageSpec:
     """Share of `upsampling.kinks` that is added to what a graph of degree 2 draws; 0 for graphs of degree 6."""
     energy: float = 0.0
     """Share of what relief has over the law of total variance that is taken back (`energy.py`); geometry alone."""
+    breaching: float = 0.0
+    """Share of their depth by which valleys are cut from pits to lower ground (`breaching.py`); geometry alone, 0 leaves pits alone."""
     guidance: float = 0.0
     """Largest share of a colour's texture that follows relief instead of the network, where colour goes with height (`guidance.py`)."""
 

@@ -92,20 +92,21 @@ class Program:
             "land": (parents["land"].float() * (1 / LAND_FULL))[None], "imagery": unknown,
         }  # fmt: skip
         sample = self._draw("geometry", place[PLACES], level, rows + finer, conditions)
-        elevation, relief, land = self._rules.geometry(sample, spec, Parents(*window))
+        drawn, relief, land = self._rules.geometry(sample, spec, Parents(*window))
         cut = slice(outer, rasters.shape[-1] - outer)
         around = {name: raster[cut, cut] for name, raster in parents.items()}
         colour = bands[:, cut, cut]
         geometry = torch.cat([
             torch.stack([around["elevation"].float() * ELEVATION_UNIT, around["relief"].float() * LOG_UNIT]),
-            block_details(elevation) * ELEVATION_UNIT, torch.ones_like(around["land"], dtype=torch.float32)[None],
+            block_details(drawn) * ELEVATION_UNIT, torch.ones_like(around["land"], dtype=torch.float32)[None],
         ])  # fmt: skip
         conditions = {
             "colour": colour.float() * COLOUR_UNIT, "texture": (around["texture"].float() * LOG_UNIT)[None],
             "land": (around["land"].float() * (1 / LAND_FULL))[None], "geometry": geometry,
         }  # fmt: skip
         sample = self._draw("imagery", place[PLACES, cut], level, rows[cut], conditions)
-        colours, texture = self._rules.colours(sample, self.specs["imagery"], colour, around["texture"], (around["elevation"], elevation))
+        colours, texture = self._rules.colours(sample, self.specs["imagery"], colour, around["texture"], (around["elevation"], drawn))
+        elevation, relief = self._rules.drained(spec, Parents(*window), drawn, relief)
         halo = self.specs["imagery"].halo
         inner = slice(halo, elevation.shape[-1] - halo)
         water = around["water"][inner, inner].expand_as(texture)

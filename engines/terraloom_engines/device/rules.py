@@ -8,7 +8,7 @@ from torch import Tensor
 
 from terraloom_engines import energy
 from terraloom_engines import guidance as host_guidance
-from terraloom_engines.device import guidance
+from terraloom_engines.device import breaching, guidance
 from terraloom_engines.device.finishing import (
     bound_scale,
     conserve,
@@ -102,15 +102,11 @@ class Rules:
         parent, relief, coast, surface = (
             raster[inner, inner] for raster in (parents.elevation, parents.relief, parents.land, parents.surface)
         )
-        over = parent - surface
         details = sample[:3] * (self.spread_of(relief) * (spec.detail_scale / ELEVATION_UNIT))
         near = slice(halo - KINK_REACH, side - halo + KINK_REACH)
         steps = deviations(details + parents.kinks * kinks(parents.elevation[near, near].float()))
         reach = (parents.gsd[inner, None] * (REACH / ELEVATION_UNIT)).expand_as(parent)
-        depth = (over.abs() - 2).clamp(min=0).float() * TO_THE_WATER
-        below = torch.where((coast == LAND_FULL) & (over >= 1), torch.minimum(depth, reach), reach)
-        above = torch.where((coast == 0) & (over <= -1), torch.minimum(depth, reach), reach)
-        children = conserve(parent, steps * bound_scale(steps, below, above))
+        children = conserve(parent, steps * bound_scale(steps, *_land_room(parent - surface, coast, reach)))
         drawn = _hillslopes(child_relief(relief, sample[3:], spec), parents.knee[inner, None])
         lands = parents.mask[:, inner, inner] if parents.mask is not None else None
         if lands is not None:
@@ -129,6 +125,18 @@ class Rules:
         if lands is not None:
             shores = torch.where((surface == 0) & ~beyond, lands, shores)
         return children, reliefs, shores
+
+    def drained(self, spec: StageSpec, parents: Parents, children: Tensor, reliefs: Tensor) -> tuple[Tensor, Tensor]:
+        """`LiftingStage.drained`: elevation and relief of the children, each int32 (4, H, W), with the valleys that water cuts."""
+        if not spec.breaching:
+            return children, reliefs
+        inner = slice(spec.halo, parents.elevation.shape[-1] - spec.halo)
+        parent, coast, surface = (raster[inner, inner] for raster in (parents.elevation, parents.land, parents.surface))
+        reach = (parents.gsd[inner, None] * (REACH / ELEVATION_UNIT)).expand_as(parent)
+        free = (coast == LAND_FULL) & (parent > surface)
+        limits = _land_room(parent - surface, coast, reach)
+        children = breaching.drained(parent, children, free, limits, spec.breaching)
+        return children, torch.maximum(reliefs, self.tilt_floor(children)).clamp(*RELIEF_RANGE)
 
     def colours(
         self, sample: Tensor, spec: StageSpec, colour: Tensor, texture: Tensor, heights: tuple[Tensor, Tensor]
@@ -177,6 +185,13 @@ def child_relief(parent: Tensor, sample: Tensor, spec: StageSpec) -> Tensor:
 def _hillslopes(relief: Tensor, knee: Tensor) -> Tensor:
     """Relief (4, H, W) with its excess over the knee (H, 1) compressed."""
     return torch.where(relief > knee, knee + torch.div((relief - knee) * EXCESS_PERCENT, 100, rounding_mode="floor"), relief)
+
+
+def _land_room(over: Tensor, coast: Tensor, reach: Tensor) -> tuple[Tensor, Tensor]:
+    """`lifting.room`: how far children may be below their parents, and above them."""
+    depth = (over.abs() - 2).clamp(min=0).float() * TO_THE_WATER
+    below = torch.where((coast == LAND_FULL) & (over >= 1), torch.minimum(depth, reach), reach)
+    return below, torch.where((coast == 0) & (over <= -1), torch.minimum(depth, reach), reach)
 
 
 def _room(distance: Tensor, away: Tensor) -> Tensor:

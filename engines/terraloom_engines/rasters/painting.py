@@ -33,7 +33,14 @@ class GivenGround(LiftingStage):
 
     def refine(self, window: Window, elevation: Steps, relief: Steps, waters: Waters, imagery: Array | None) -> Geometry:
         """Children of the window's inner pixels: the raster's where it has a part in them, drawn by the network elsewhere."""
-        drawn = super().refine(window, elevation, relief, waters, imagery)
+        return self._given(window, super().refine(window, elevation, relief, waters, imagery))
+
+    def drained(self, window: Window, elevation: Steps, waters: Waters, drawn: Geometry) -> Geometry:
+        """The raster's ground stays as it is."""
+        return self._given(window, super().drained(window, elevation, waters, drawn))
+
+    def _given(self, window: Window, drawn: Geometry) -> Geometry:
+        """The raster's where it has a part in the children, else what was drawn."""
         inner = window.inner(self.spec.halo)
         size = TILE_SIZE << (window.level + 1)
         rows = np.clip(np.arange(2 * inner.row, 2 * (inner.row + inner.side)), 0, size - 1)

@@ -27,6 +27,8 @@ GUIDANCE = {"geometry": 0.0, "imagery": 0.8}
 """Largest share of texture that follows relief, set by eye."""
 ENERGY = {"geometry": 0.25, "imagery": 0.0}
 """Share of what is over the law of total variance that is taken back. By the realism report: half of it makes fine spectra flat."""
+BREACHING = {"geometry": 0.7, "imagery": 0.0}
+"""Share of their depth by which valleys are cut, by the realism report: the whole of it makes curvature too large."""
 STREAMS = {"geometry": 16, "imagery": 32}
 """Noise streams of the networks; a stage's later steps take the following numbers."""
 
@@ -60,7 +62,7 @@ def stage_spec(model: nn.Module, network: str, times: tuple[float, ...]) -> dict
         "stream": STREAMS[network], "border": networks.HALO, "times": list(times), "channels": model.channels,
         "noise_channels": model.channels + networks.NOISE_EXTRA, "detail_scale": networks.DETAIL_SCALE,
         "spread_mean": networks.SPREAD_MEAN + SPREAD_GAIN[network], "spread_scale": networks.SPREAD_SCALE,
-        "energy": ENERGY[network], "guidance": GUIDANCE[network],
+        "energy": ENERGY[network], "breaching": BREACHING[network], "guidance": GUIDANCE[network],
     }  # fmt: skip
 
 
