@@ -91,7 +91,8 @@ async def test_the_most_urgent_comes_first(workshop: Workshop) -> None:
         "collision": Priority(WorkClass.COLLISION, 9.0, 9),
     }
     subscription.replace(wants)
-    await workshop.until_waiting(6)  # all but that for collision, for which the first makes way
+    await workshop.until_begun()  # that for collision, for which the first made way
+    await workshop.until_waiting(6)
     workshop.gate.set()
     await workshop.until(lambda: len(workshop.delivered) == len(wants))
     assert workshop.started[1:] == ["collision", "first", "parent", "child", "later", "far", "prefetch"]
