@@ -1,5 +1,6 @@
 """`terraloom serve`: serve a world until told to stop."""
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -88,4 +89,5 @@ async def _serve(options: "ServerOptions", http_port: int | None) -> None:
 
             face = await stack.enter_async_context(HttpServer(server, http_port))
             print(f"listening on {face.url}", flush=True)
+        gc.freeze()  # what there is by now stays; a full collection would look through it every few seconds, and hold up all meanwhile
         await server.until_signalled()
