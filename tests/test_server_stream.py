@@ -223,6 +223,21 @@ async def test_a_tile_that_the_client_dropped_comes_again(stub: TerraloomStub) -
         assert stream.tiles[-1].content_hash == dropped.content_hash
 
 
+async def test_dropping_tiles_wants_them_anew_and_selects_nothing(server: Server, stub: TerraloomStub) -> None:
+    async with Stream(stub, opening(view(10.0, 46.0))) as stream:
+        await stream.settled()
+        (own,) = server.sessions.all
+        plan = own._plan
+        for tile in list(stream.tiles):
+            await stream.send(forget=pb.Forget(tiles=[tile.id]))
+        await stream.until(lambda: len(stream.tiles) == 24)
+        assert own._plan is plan, "what is needed has not changed"
+        await stream.send(view=view(10.1, 46.0, sequence=2))
+        await stream.settled(2)
+        assert own._plan is not plan
+    assert sorted(tile.content_hash for tile in stream.tiles[:12]) == sorted(tile.content_hash for tile in stream.tiles[12:24])
+
+
 async def test_a_client_that_holds_too_much_is_told_what_to_free(server: Server, stub: TerraloomStub) -> None:
     identity = server.world.identity
     old = [TileId(9, x, y) for x in range(64) for y in range(64)]

@@ -46,8 +46,7 @@ class Session(Watching):
 
     def __init__(self, name: str, contents: Contents, opening: Opening, allowance: Allowance, numbers: Numbers | None = None) -> None:
         self.name = name
-        self.content = opening.content
-        self.classes = opening.classes
+        self.content, self.classes = opening.content, opening.classes
         self.options = GridOptions(opening.content.surface) if opening.classes == COLLISION else opening.content
         self.criteria = opening.criteria
         self.collision: Session | None = None
@@ -68,7 +67,7 @@ class Session(Watching):
         self._wake = asyncio.Event()
         self._error: TerraloomError | None = None
         self.consumed = False
-        self._stale = True
+        self._stale = self._moved = True  # something is to be wanted anew; and what is needed has changed as well, which takes a selection
         self._planned_at = 0.0
         self._plan: Plan | None = None
         self._asked: dict[TileId, int] = {}
@@ -154,7 +153,7 @@ class Session(Watching):
             self.held.pop(tile, None)
         self._stand_ins.drop(tiles)
         self._renewed.update(self._drawn.intersection(tiles))  # and told anew: hidden, or shown when they are there again
-        self._changed()
+        self._changed(needs=False)
         if self.collision is not None:
             self.collision.forget(tiles)
 
@@ -168,11 +167,11 @@ class Session(Watching):
         if self.collision is not None:
             self.collision.end(error)
 
-    def _changed(self) -> None:
-        self._stale = True
+    def _changed(self, needs: bool = True) -> None:
+        self._stale, self._moved = True, self._moved or needs
         self._wake.set()
         if self.collision is not None:
-            self.collision._changed()
+            self.collision._changed(needs)
 
     # ----------------------------------------------------------------------------------------------- what goes down
 
@@ -188,8 +187,7 @@ class Session(Watching):
                 if self._error is not None:
                     raise self._error
                 pause = self._update()
-                event = self._next_event()
-                if event is not None:
+                if (event := self._next_event()) is not None:
                     yield event
                 else:
                     await self._sleep(pause)
@@ -255,8 +253,9 @@ class Session(Watching):
     # ---------------------------------------------------------------------------------------------------- selection
 
     def _replan(self) -> None:
-        self._stale = False
-        self._plan = plan = make_plan(self.viewpoints.views, self.criteria, self.options, self._heights, self.classes)
+        if self._moved or self._plan is None:
+            self._plan = make_plan(self.viewpoints.views, self.criteria, self.options, self._heights, self.classes)
+        self._stale, self._moved, plan = False, False, self._plan
         self._asked = {tile: self._asked.get(tile, self.view_sequence) for tile in plan.tiles}
         self._margins.replan(plan.tiles)
         self.tally.counts.tiles_wasted += self._ready.keep(plan.tiles)
@@ -319,7 +318,8 @@ class Session(Watching):
         tile = found.content.tile
         self._missing.pop(tile, None)
         self._retries.succeeded(tile)
-        self._stale = self._stale or (self._plan is not None and tile in self._plan.unknown)
+        if self._plan is not None and tile in self._plan.unknown:
+            self._stale = self._moved = True
         self._stand_ins.final(tile)
         self._ready.put(found)
         if not self._is_wanted(tile):
