@@ -26,7 +26,8 @@ def main() -> None:
     chosen = sys.argv[1:] or list(BENCHES)
     unknown = [name for name in chosen if name not in BENCHES]
     if unknown:
-        sys.exit(f"error: unknown bench {unknown[0]!r}: allowed are {', '.join(BENCHES)}")
+        print(f"error: unknown bench {unknown[0]!r}: allowed are {', '.join(BENCHES)}", file=sys.stderr)
+        sys.exit(2)
     path = Path(__file__).parent / "results" / f"{machine.name()}.json"
     results = json.loads(path.read_text()) if path.exists() else {}
     console = Console()

@@ -80,7 +80,8 @@ def main() -> None:
     """Draw the named sheets, or all."""
     names, worlds = sys.argv[1:] or list(SHEETS), dict[str, World]()
     if unknown := [name for name in names if name not in SHEETS]:
-        sys.exit(f"error: there is no sheet {unknown[0]!r}: allowed are {', '.join(SHEETS)}")
+        print(f"error: there is no sheet {unknown[0]!r}: allowed are {', '.join(SHEETS)}", file=sys.stderr)
+        sys.exit(2)
     for name in names:
         sheet = SHEETS[name]
         worlds[sheet.world] = worlds.get(sheet.world) or open_world(sheet.world)
