@@ -30,7 +30,7 @@ HANDSHAKE_FAULTS = (
     (re.compile(r"handshake failed[^:]*: \S+: error:\w+:[^:]*:[^:]*:(\w+)", re.I), "the TLS handshake failed: {0}"),
 )
 """What gRPC says of a handshake that failed, and what it means; none of it mends itself."""
-CLOSED_AT_ONCE = re.compile(r"^failed to connect to all addresses; .*: (Socket closed|.*Connection reset by peer.*)$")
+CLOSED_AT_ONCE = re.compile(r"^failed to connect to all addresses; .*: (Socket closed|.*(Connection reset by peer|Broken pipe).*)$")
 
 
 class MissingMethodError(UnimplementedError):
