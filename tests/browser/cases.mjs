@@ -23,6 +23,11 @@ async function settled(page) {
   return figures(page);
 }
 
+/** Waits until the page had a few frames, so that the viewer knows of what was just changed: it draws when there is something new, and not in between. */
+const redrawn = (page) => page.evaluate(async () => {
+  for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+});
+
 /** Opens a deep link, flies for some seconds, and tells where it began and ended; then whether the address restores the view. */
 export async function flight({ page, server, shoot, link, seconds }) {
   await page.goto(`${server}/${link}`);
@@ -37,7 +42,10 @@ export async function flight({ page, server, shoot, link, seconds }) {
   await page.keyboard.up("KeyW");
   await shoot("landed");
   const place = () => JSON.stringify([window.terraloom.view(), location.hash]);
-  for (let last = ""; last !== (last = await page.evaluate(place)); ) await page.waitForTimeout(1500); // until it has come to rest
+  for (let last = ""; last !== (last = await page.evaluate(place)); ) { // until it has come to rest
+    await redrawn(page);
+    await page.waitForTimeout(1500);
+  }
   const to = await page.evaluate(() => window.terraloom.view());
   const flown = await figures(page);
   await page.reload();
@@ -55,6 +63,7 @@ export async function creep({ page, server, shoot, link, steps, stride }) {
   for (let step = 0; step <= steps; step++) {
     const lat = start.lat + (step % steps) * stride; // the last is the first again
     await page.evaluate((to) => window.terraloom.fly({ lat: to }), lat);
+    await redrawn(page);
     await page.waitForTimeout(300);
     await settled(page);
     await shoot(`step${step}`);
@@ -92,7 +101,7 @@ export async function keyboard({ page, server, link }) {
   const help = await page.evaluate(() => document.getElementById("help").open);
   await page.keyboard.press("Escape");
   await page.keyboard.press("l");
-  await page.waitForTimeout(700);
+  await page.waitForFunction(() => document.getElementById("figures").textContent.includes("holes"));
   const overlay = await page.textContent("#figures");
   const unnamed = await page.evaluate(() =>
     [...document.querySelectorAll("button, input, select, canvas, a, output")].filter((element) => {
@@ -111,6 +120,7 @@ export async function controls({ page, server, shoot, pictures, link }) {
   await page.goto(`${server}/${link}`);
   await settled(page);
   const seen = async (name) => {
+    await redrawn(page);
     await page.waitForTimeout(400);
     await settled(page);
     await shoot(name);
@@ -129,6 +139,7 @@ export async function controls({ page, server, shoot, pictures, link }) {
   await page.uncheck("#overlay-shown");
   await page.fill("#hour", "0");
   await seen("midnight");
+  await page.waitForFunction(() => document.getElementById("clock").textContent === "00:00");
   const clock = await page.textContent("#clock");
   await page.fill("#hour", "12");
   const [download] = await Promise.all([page.waitForEvent("download"), page.click("#picture")]);
