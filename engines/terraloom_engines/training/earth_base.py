@@ -1,7 +1,7 @@
 """Build the base of the world `earth` from public-domain data: `python -m terraloom_engines.training.earth_base --data DATA`.
 
-Levels 0 to 4 of EPSG:3857: ETOPO5 elevation reconciled with the GLOBE land mask and lakes, Blue Marble
-colour without the snow that melts, continued under the sea, relief and texture spreads (predicted from what is shipped, see
+Levels 0 to 4 of EPSG:3857: ETOPO5 elevation moved to its place (`registration`) and reconciled with the GLOBE land mask and lakes, Blue
+Marble colour without the snow that melts, continued under the sea, relief and texture spreads (predicted from what is shipped, see
 `relief_prior`), and the mask itself in packed tiles.
 """
 
@@ -28,7 +28,7 @@ from terraloom_engines.training.export import stage_spec
 from terraloom_engines.training.lakes import find_lakes
 from terraloom_engines.training.networks import GeometryRefiner
 from terraloom_engines.training.rasters import data_folder, load_pack
-from terraloom_engines.training.relief_prior import cells_of_square, natural_earth, predict_relief, quarters_of_cells
+from terraloom_engines.training.relief_prior import Prior, cells_of_square, natural_earth, predict, quarters_of_cells
 from terraloom_engines.training.sharpening import sharpen
 from terraloom_engines.training.snow import summer
 
@@ -40,6 +40,12 @@ DEPRESSIONS = (
     (135.0, -31.0, 141.0, -27.0), (-69.0, -50.0, -63.0, -42.0), (6.0, 33.0, 9.5, 35.0), (51.0, 43.0, 60.0, 46.0), (29.0, 29.0, 31.5, 31.7),
 )  # fmt: skip
 """Boxes (west, south, east, north) of land below the sea: Dead Sea, Caspian, Death Valley, Salton, Qattara, Turpan, ..."""
+CELL_METRES, PIXEL_METRES = 9276.0, 9784.0
+"""Sides of a cell of 5 arc-minutes, north to south, and of a base pixel, both at the equator."""
+GROWTH = 0.35
+"""Exponent with which the spread inside a square grows with its side at 10 km: 0.3 on hills, 0.44 on high mountains (135 SRTM cells)."""
+MISSED = 0.08
+"""Octaves that the prior's typical spread is below that known of 17,683 base pixels (SRTM)."""
 Raster = NDArray[np.float32]
 
 
@@ -55,15 +61,20 @@ def mercator(raster: NDArray[Any], order: int = 1) -> Raster:
     return out
 
 
+def add(archive: zipfile.ZipFile, name: str, packed: bytes) -> None:
+    """An entry without a date, so that the same data make the same file."""
+    archive.writestr(zipfile.ZipInfo(name), packed)
+
+
 def write_mask(archive: zipfile.ZipFile, land: NDArray[np.bool_]) -> None:
     """The mask in tiles of 10 degrees; a tile that is all sea is absent, one that is all land is an empty entry."""
     for row in range(MASK_ROWS // TILE_CELLS):
         for column in range(MASK_COLUMNS // TILE_CELLS):
             tile = land[row * TILE_CELLS : (row + 1) * TILE_CELLS, column * TILE_CELLS : (column + 1) * TILE_CELLS]
             if tile.all():
-                archive.writestr(f"land/{row}/{column}/whole", b"")
+                add(archive, f"land/{row}/{column}/whole", b"")
             elif tile.any():
-                archive.writestr(f"land/{row}/{column}", pack_array(tile))
+                add(archive, f"land/{row}/{column}", pack_array(tile))
 
 
 def in_depression() -> NDArray[np.bool_]:
@@ -119,8 +130,9 @@ def texture_spread(colour: Raster, relief: Raster) -> Raster:
 
 
 def log_code(octaves: NDArray[Any]) -> NDArray[np.uint8]:
-    """Octaves to a byte for every 2x2 block of pixels, in `LOG_CODE_STEP` steps an octave."""
-    return np.clip(np.rint(halve(octaves) * LOG_CODE_STEP) + LOG_CODE_ZERO, 0, 255).astype(np.uint8)
+    """Octaves of a spread to a byte for every 2x2 block of pixels (the mean of variances), in `LOG_CODE_STEP` steps an octave."""
+    mean = 0.5 * np.log2(halve(np.exp2(2.0 * octaves)))
+    return np.clip(np.rint(mean * LOG_CODE_STEP) + LOG_CODE_ZERO, 0, 255).astype(np.uint8)
 
 
 def halve(values: NDArray[Any]) -> NDArray[np.float64]:
@@ -145,7 +157,7 @@ def write_level(archive: zipfile.ZipFile, level: int, rasters: Mapping[str, NDAr
                 tile = np.ascontiguousarray(raster[window])
                 if name == "water" and not tile.any():
                     continue
-                archive.writestr(f"{level}/{x}/{y}/{name}", pack_array(tile))
+                add(archive, f"{level}/{x}/{y}/{name}", pack_array(tile))
 
 
 def write_colour(archive: zipfile.ZipFile, colour: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -155,7 +167,7 @@ def write_colour(archive: zipfile.ZipFile, colour: NDArray[np.uint8]) -> NDArray
         for x in range(1 << BASE_LEVEL):
             window = np.s_[y * TILE_SIZE : (y + 1) * TILE_SIZE, x * TILE_SIZE : (x + 1) * TILE_SIZE]
             packed = pack_image(np.ascontiguousarray(colour[window]), 95)
-            archive.writestr(f"{BASE_LEVEL}/{x}/{y}/colour.webp", packed)
+            add(archive, f"{BASE_LEVEL}/{x}/{y}/colour.webp", packed)
             out[window] = np.asarray(Image.open(io.BytesIO(packed)))
     return out
 
@@ -183,19 +195,29 @@ def write_coarse_levels(archive: zipfile.ZipFile, rasters: dict[str, NDArray[Any
             write_level(archive, level, stored)
 
 
-def base_rasters(data: Path, mask: CoastMask) -> dict[str, NDArray[Any]]:
-    """Elevation (int16 m), relief and texture (log2), colour (uint8) and land of the base grid."""
+def inside_pixels(cells: Raster) -> Raster:
+    """log2 of the spread inside base pixels from that inside cells: pixels narrow with latitude both ways, cells one way."""
+    narrowing = np.cos(np.radians([latitude_from_row(BASE_LEVEL, row + 0.5) for row in range(SIDE)])) ** 2
+    areas = PIXEL_METRES**2 * narrowing / (CELL_METRES**2 * (1 + narrowing) / 2)
+    variance = mercator(np.exp2(2 * cells))
+    correction = (GROWTH / 2 * np.log2(areas) + MISSED).astype(np.float32)
+    return np.asarray(0.5 * np.log2(variance) + correction[:, None], np.float32)
+
+
+def base_rasters(data: Path, mask: CoastMask, prior: Path | None) -> dict[str, NDArray[Any]]:
+    """Elevation (int16 m), relief and texture (log2), colour (uint8) and land of the base grid; `prior` as in `build`."""
     coarse = load_pack(data, "earth_coarse")
     sea = np.concatenate([mask.land(BASE_LEVEL, 0, row, 256, SIDE) for row in range(0, SIDE, 256)])
-    tint, height = natural_earth(data), mercator(coarse["etopo5"])
+    tint = natural_earth(data)
+    quarters = quarters_of_cells(tint)
+    cells = predict(coarse, tint) if prior is None else Prior.load(prior)
+    height, relief = mercator(cells.height, order=3), inside_pixels(cells.relief)
     lakes = find_lakes(tint, sea, height)
     land = np.rint(sea * (1 - lakes.share)).astype(np.int32)
-    mean_tint = ndimage.gaussian_filter(quarters_of_cells(tint).mean(axis=0), (0, 0.7, 0.7), mode="nearest")
-    filled = continue_under_sea(summer(coarse, mean_tint), coarse["land255"] * (1 - cells_of_square(lakes.share)))
+    mean_tint = ndimage.gaussian_filter(quarters.mean(axis=0), (0, 0.7, 0.7), mode="nearest")
+    bare = summer(coarse | {"etopo5": cells.height}, mean_tint)
+    filled = continue_under_sea(bare, coarse["land255"] * (1 - cells_of_square(lakes.share)))
     colour = np.stack([mercator(filled[..., c]) for c in range(3)], axis=-1)
-    relief = mercator(predict_relief(coarse, tint))
-    latitudes = np.radians([latitude_from_row(BASE_LEVEL, row + 0.5) for row in range(SIDE)])
-    relief += 0.5 * np.log2(np.cos(latitudes) * 9784 / 9276).astype(np.float32)[:, None]
     water = lakes.surface.astype(np.float32)
     shores = ndimage.maximum_filter(np.where(lakes.share > 0, water, -1e4), 3)
     height = np.where((lakes.share == 0) & (shores > -1e4), np.maximum(height, shores + 1), height)
@@ -207,17 +229,18 @@ def base_rasters(data: Path, mask: CoastMask) -> dict[str, NDArray[Any]]:
     }  # fmt: skip
 
 
-def build(data: Path, out: Path, geometry: Path | None) -> None:
-    """Write coast.zip and base.zip into `out`; `geometry` is the exported network that re-sharpens blurred land."""
+def build(data: Path, out: Path, geometry: Path | None, prior: Path | None) -> None:
+    """Write coast.zip and base.zip into `out`.
+
+    `geometry` is the exported network that re-sharpens blurred land, `prior` what `relief_prior` wrote, if it need not be made again.
+    """
     out.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(out / "coast.zip", "w") as archive:
         write_mask(archive, ~np.asarray(load_pack(data, "globe_combined_mask_compressed")["mask"]))
-    rasters = base_rasters(data, CoastMask(RasterArchive(out / "coast.zip", capacity=648)))
+    rasters = base_rasters(data, CoastMask(RasterArchive(out / "coast.zip", capacity=648)), prior)
     if geometry is not None:
         spec = stage_spec(GeometryRefiner(), "geometry", (1.0,))
-        rasters["elevation"], rasters["relief"] = sharpen(
-            geometry, StageSpec(**spec), rasters["elevation"], rasters["relief"], rasters["land"]
-        )
+        rasters["elevation"] = sharpen(geometry, StageSpec(**spec), rasters["elevation"], rasters["relief"], rasters["land"])
     with zipfile.ZipFile(out / "base.zip", "w") as archive:
         tiles: dict[str, NDArray[Any]] = {
             "elevation": rasters["elevation"],
@@ -235,8 +258,9 @@ def main() -> None:
     parser.add_argument("--data", type=data_folder, required=True)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "bundle" / "data" / "earth")
     parser.add_argument("--geometry", type=Path, help="exported geometry network that re-sharpens blurred land (default: leave it)")
+    parser.add_argument("--prior", type=Path, help="what relief_prior wrote (default: it is made, in some ten minutes)")
     given = parser.parse_args()
-    build(given.data, given.out, given.geometry)
+    build(given.data, given.out, given.geometry, given.prior)
 
 
 if __name__ == "__main__":
