@@ -20,13 +20,15 @@ from scipy import ndimage
 from benchmarks import morphometry
 from benchmarks.realism import window_at
 from terraloom_engines.cascade import Stages
-from terraloom_engines.conservation import interleave
+from terraloom_engines.conservation import block_details, interleave, split_children
 from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
-from terraloom_engines.imagery import ImageryStage
+from terraloom_engines.imagery import HAZE, ImageryStage
 from terraloom_engines.lifting import LiftingStage, Waters
-from terraloom_engines.stages import Window
+from terraloom_engines.stages import Array, Window
 from terraloom_engines.training.pyramid import Level, coarser
 from terraloom_engines.training.rasters import imagery_sources
+from terraloom_engines.upsampling import REACH as SMOOTH
+from terraloom_engines.upsampling import smooth_details
 
 Raster = NDArray[np.float64]
 Maker = Callable[[Level, Level, int], tuple[Raster, Raster]]
@@ -54,6 +56,13 @@ class Scene:
 
     colour: Level
     ground: Level | None
+
+
+class Northern(Window):
+    """A window whose row says how large its pixels are, not how high the sun stands: all scenes lie north of the tropics."""
+
+    def sunward(self) -> Array:
+        return np.ones(self.side, np.float32)
 
 
 def scenes(data: Path) -> dict[str, Scene]:
@@ -101,7 +110,7 @@ def painted(lifting: LiftingStage, imagery: ImageryStage, colour: Level, ground:
         dry = Waters(np.full((side, side), LAND_FULL, np.int32), np.zeros((side, side), np.int32), None)
         geometry = lifting.refine(window, elevation, relief, dry, None)
         outer = slice(lifting.spec.halo, side - lifting.spec.halo)
-        below = Window(window.level, window.column + lifting.spec.halo, window.row + lifting.spec.halo, side - 2 * lifting.spec.halo)
+        below = Northern(window.level, window.column + lifting.spec.halo, window.row + lifting.spec.halo, side - 2 * lifting.spec.halo)
         made = imagery.refine(
             below, np.stack(bands)[:, outer, outer], texture[outer, outer], dry.land[outer, outer],
             (elevation[outer, outer], relief[outer, outer]), geometry,
@@ -155,6 +164,35 @@ def alignment(colour: Raster, height: Raster) -> float:
     return together / math.sqrt(powers[0] * powers[1] + 1e-12)
 
 
+def halved(raster: Raster) -> Raster:
+    """Means of 2 x 2 blocks of a raster (..., H, W)."""
+    rows, columns = (n // 2 * 2 for n in raster.shape[-2:])
+    split: Raster = raster[..., :rows, :columns].reshape(*raster.shape[:-2], rows // 2, 2, columns // 2, 2)
+    return split.mean(axis=(-3, -1))
+
+
+def sides(colour: Raster, height: Raster, gsd: float) -> dict[str, float]:
+    """How light takes after slopes: what it changes by, as a share of itself, per unit of slope southward and eastward, and of height.
+
+    Least squares on what is new in four children (Haar details less those of smooth upsampling); `explained` is the share of its variance.
+    Heights are in pixels.
+    """
+    north, east = (-part / gsd for part in np.gradient(height))
+    light = colour.mean(axis=0)
+
+    def new(raster: Raster) -> Raster:
+        rows, columns = (n // 2 * 2 for n in raster.shape)
+        kept = raster[:rows, :columns].astype(np.float32)
+        details: Raster = block_details(split_children(kept))[:, SMOOTH:-SMOOTH, SMOOTH:-SMOOTH] - smooth_details(halved(kept))
+        return details
+
+    relative = new(light) / (halved(light)[SMOOTH:-SMOOTH, SMOOTH:-SMOOTH] + HAZE * COLOUR_UNIT)
+    terms = np.stack([new(part).ravel() for part in (north, east, height / gsd)], axis=1)
+    found = np.linalg.lstsq(terms, relative.ravel(), rcond=None)[0]
+    left = ((relative.ravel() - terms @ found) ** 2).mean() / (relative**2).mean()
+    return {"southward": float(found[0]), "eastward": float(found[1]), "upward": float(found[2]), "explained": float(1 - left)}
+
+
 @lru_cache(maxsize=1)
 def scattering() -> ScatteringNumPy2D:
     """Scattering of second order over squares of `PATCH` pixels (Bruna & Mallat 2013)."""
@@ -187,6 +225,12 @@ def kernel_distance(first: Raster, second: Raster) -> float:
     count = len(first), len(second)
     inner = [(np.exp(-squares(side, side) / width).sum() - n) / (n * (n - 1)) for side, n in zip((first, second), count, strict=True)]
     return math.sqrt(max(0.0, inner[0] + inner[1] - 2 * float(np.exp(-squares(first, second) / width).mean())))
+
+
+def lattice(image: Raster) -> dict[str, float]:
+    """What a grid would leave in the light of an image: 1 on real scenes, or near it."""
+    light = image.mean(axis=0)
+    return {"axis_ratio": morphometry.axis_ratio(light)} | {f"grid_{n}": morphometry.grid_ratio(light, n) for n in (2, 4, 8)}
 
 
 def distances(first: Raster, second: Raster) -> dict[str, float]:
@@ -226,15 +270,17 @@ def measure(data: Path, makers: Mapping[str, Maker], tell: Callable[[str, list[R
         for _ in range(int(math.log2(TIMES))):
             coarse = [coarser(level) for level in coarse]
         truth = scene.colour.mean.astype(np.float64)
-        figures: dict[str, Any] = {"floor": floor(truth)}
+        figures: dict[str, Any] = {"floor": floor(truth), "lattice of the scene": lattice(truth)}
         if scene.ground is not None:
             figures["alignment with real heights"] = alignment(truth, ground.mean[0].astype(np.float64))
+            figures["sides, twice coarser"] = sides(halved(truth), halved(ground.mean[0].astype(np.float64)), 2 * ground.gsd)
         images = [truth]
         for name, make in makers.items():
             image, height = make(coarse[0], coarse[1], TIMES)
-            figures[name] = distances(image, truth)
+            figures[name] = distances(image, truth) | lattice(image)
             if scene.ground is not None:
                 figures[name]["alignment with its own heights"] = alignment(image, height)
+                figures[name]["sides, twice coarser"] = sides(halved(image), halved(height), 2 * ground.gsd)
             images.append(image)
         out[title] = figures
         tell(title, images)
@@ -245,7 +291,7 @@ def summary(figures: dict[str, Any]) -> dict[str, dict[str, float]]:
     """Geometric mean over scenes of every maker's distances, in units of the floor."""
     statistics = list(next(iter(figures.values()))["floor"])
     out = {}
-    others = ("floor", "alignment with real heights")
+    others = ("floor", "alignment with real heights", "lattice of the scene", "sides, twice coarser")
     for maker in [name for name in next(iter(figures.values())) if name not in others]:
         ratios = {
             name: [max(scene[maker][name], 1e-3) / max(scene["floor"][name], 1e-3) for scene in figures.values()] for name in statistics

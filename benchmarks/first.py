@@ -1,9 +1,10 @@
 """The first version, v0, to judge later ones beside: its networks and its manifest's values under the present finishing rules but for some.
 
-What is off, since it came later: mending kinks (`kinks` 0 in both stages), drawing levels finer than 10 as level 10 is, colour that follows
-relief (`guidance` 0). The imagery stage has the first manifest's `spread_mean`. What came later and stays on: colours keep away from black
-and white, keep the smooth part of their hue and change light by brightness; land and water go at most 75 % of the way to the water's level;
-no towers beside fjords; lakes. Those of land say nothing far from water. Heights and relief of the base are the present ones too.
+What is off, since it came later: mending kinks (`kinks` 0 in both stages), drawing levels finer than 10 as level 10 is, valleys cut for
+water (`breaching` 0), colour that follows height (`guidance` 0). The imagery stage has the first manifest's `spread_mean` and
+`detail_scale`. What came later and stays on: colours keep away from black and white, keep the smooth part of their hue, change light by
+brightness, follow slopes and have no more texture than room; land and water go at most 75 % of the way to the water's level; no towers
+beside fjords; lakes. Those of land say nothing far from water. Heights and relief of the base are the present ones too.
 """
 
 import json

@@ -42,3 +42,20 @@ def test_light_that_goes_with_height_is_aligned_with_it(sign: float) -> None:
     image = cloudy(2.5, 1)
     assert colours.alignment(image, sign * 7 * image[0] + 300) == pytest.approx(sign)
     assert abs(colours.alignment(image, cloudy(2.5, 9)[0])) < 0.2
+
+
+def test_sides_that_are_lit_are_found_with_the_sun_they_are_lit_by() -> None:
+    height = np.cumsum(np.cumsum(np.random.default_rng(3).normal(0, 1, (96, 96)), axis=0), axis=1)
+    north, east = (-part / 30.0 for part in np.gradient(height))
+    lit = np.stack([80 * (1 + 0.9 * north + 0.4 * east)] * 3)
+    found = colours.sides(lit, height, 30.0)
+    assert found["southward"] == pytest.approx(0.7, abs=0.1) and found["eastward"] == pytest.approx(0.3, abs=0.1), "80 of 80 and haze"
+    assert found["explained"] > 0.95
+    assert colours.sides(cloudy(2.0, 1)[:, :96, :96], height, 30.0)["explained"] < 0.05
+
+
+def test_blocks_show_in_the_lattice() -> None:
+    image = cloudy(2.0, 1)
+    blocks = np.kron(image[:, ::4, ::4], np.ones((4, 4)))
+    assert colours.lattice(image)["grid_4"] == pytest.approx(1, abs=0.1)
+    assert colours.lattice(image + blocks)["grid_4"] > 2

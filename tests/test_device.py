@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from conformance import BUNDLE, opened
+from terraloom_engines import exposure as host_exposure
 from terraloom_engines import guidance as host_guidance
 from terraloom_engines.bundle.base import Base
 from terraloom_engines.bundle.earth import EarthBase
@@ -28,7 +29,7 @@ if find_spec("torch") is None:
 
 import torch
 
-from terraloom_engines.device import finishing, guidance
+from terraloom_engines.device import exposure, finishing, guidance
 from terraloom_engines.device.noise import gaussian_noise as noise_on_device
 from terraloom_engines.device.program import PLACES, frame
 from terraloom_engines.device.rules import Rules
@@ -130,6 +131,18 @@ def test_roots_and_guidance_are_the_same_bits() -> None:
     children = (height + rng.integers(-(2**12), 2**12, (4, 60, 60))).astype(np.int32)
     made = guidance.relief_details(torch.from_numpy(height), torch.from_numpy(children), 12)
     np.testing.assert_array_equal(made.numpy(), host_guidance.relief_details(height, children, 12))
+
+
+def test_exposure_is_the_same_bits() -> None:
+    rng = np.random.default_rng(8)
+    children = rng.integers(-(2**12), 2**14, (4, 40, 40)).astype(np.int32).cumsum(axis=2, dtype=np.int32)
+    parent, light = children.sum(axis=0) // 4, rng.integers(0, 255 * 64, (40, 40)).astype(np.int32)
+    spread = np.exp2(rng.uniform(0, 14, (24, 24))).astype(np.float32)
+    rows = np.linspace(10, 3000, 40, dtype=np.float32), np.linspace(-1, 1, 40, dtype=np.float32)
+    given_ = light, spread, parent, children
+    made = exposure.light_details(*(torch.from_numpy(array) for array in given_), (torch.from_numpy(rows[0]), torch.from_numpy(rows[1])))
+    for ours, theirs in zip(made, host_exposure.light_details(*given_, rows), strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs)
 
 
 def test_four_siblings_in_one_window_are_what_each_is_alone(networks: Networks) -> None:

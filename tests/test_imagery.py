@@ -2,16 +2,39 @@
 
 import numpy as np
 
-from terraloom_engines.imagery import HAZE, HEADROOM, NEAREST, WHITE, brightness_shares, room
+from terraloom_engines.imagery import CALMEST, HAZE, HEADROOM, NEAREST, WHITE, brightness_shares, calm, finish, room
 from terraloom_engines.tiling import tile_from_lonlat
 from terraloom_engines.world import World, open_world
 
 
 def test_colours_keep_away_from_white_by_their_spread_and_never_get_there() -> None:
     spread = np.full(3, 1000, np.float32)
-    distance = np.array([4000, 1100, 40], np.int32)
+    distance = np.array([4000, 1100, 40], np.float32)
     np.testing.assert_allclose(room(distance, spread * np.float32(HEADROOM)), [3200, 300, 40 * NEAREST])
     assert (room(distance, spread) < distance).all()
+
+
+def test_without_room_the_smooth_part_stays_and_means_are_exact() -> None:
+    rng = np.random.default_rng(7)
+    bands = rng.integers(100, 400, (3, 8, 8)).astype(np.int32)
+    smooth = rng.normal(0, 20, (3, 3, 8, 8)).astype(np.float32)
+    loud = rng.normal(0, 4000, (3, 3, 8, 8)).astype(np.float32)
+    alone = finish(bands, smooth, list(np.zeros_like(loud)), np.full((8, 8), 300, np.float32))
+    made = finish(bands, smooth, list(loud), np.full((8, 8), 300, np.float32))
+    for children in (alone, made):
+        np.testing.assert_array_equal(children.sum(axis=0), 4 * bands)
+        assert children.min() >= 0 and children.max() <= WHITE
+    np.testing.assert_allclose(alone[1, 0] - alone[0, 0], 2 * (smooth[0, 0] - smooth[0, 2]), atol=1.01)
+    assert (np.ptp(alone, axis=0) > 0).all(), "no pixel is a plate"
+    assert np.corrcoef((made[1] - made[0]).ravel(), (alone[1] - alone[0]).ravel())[0, 1] > 0.2
+
+
+def test_texture_is_calm_where_light_has_no_room() -> None:
+    light = np.array([0, WHITE // 2, WHITE], np.int32)
+    spreads = np.exp2(calm(np.full(3, 8 * 256, np.int32), light) / 256)
+    room_left = np.array([HAZE // 2, WHITE // 2 + HAZE // 2, HAZE // 2]) / 64
+    np.testing.assert_allclose(spreads, CALMEST * room_left, rtol=0.005)
+    assert (calm(np.full(3, 256, np.int32), light) == 256).all(), "two steps have room everywhere"
 
 
 def test_a_change_of_light_keeps_the_mean_of_the_channels_and_their_order() -> None:

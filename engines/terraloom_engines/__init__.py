@@ -15,6 +15,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     upsampling    smooth children of a raster, whose averages are kept
     upsampled     a tile as far as an ancestor tells, without the networks
     guidance      colour that follows relief where it does so already
+    exposure      colour that follows slopes: sunny sides, bare steeps
     breaching     valleys that water cuts from pits to lower ground
     energy        the law of total variance, for the relief inside pixels
     lifting       elevation and its relief from imagery (dimensional lifting)

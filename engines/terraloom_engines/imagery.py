@@ -6,15 +6,16 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from terraloom_engines import guidance
+from terraloom_engines import exposure, guidance
 from terraloom_engines.conservation import block_details, bound_scale, conserve, deviations
 from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
-from terraloom_engines.lifting import RELIEF_RANGE, Geometry, child_relief, slope_spread, spread_of
+from terraloom_engines.lifting import RELIEF_RANGE, Geometry, child_relief, slope_spread, spread_of, stored_spread
 from terraloom_engines.runtimes import Graph
 from terraloom_engines.stages import StageSpec, Window, draw_sample
 from terraloom_engines.upsampling import REACH, kinks, smooth_details
 
 Steps = NDArray[np.int32]
+Details = NDArray[np.float32]
 
 WHITE = round(255 / COLOUR_UNIT)
 """Stored value of a saturated channel."""
@@ -30,6 +31,9 @@ ALONE = 0.4
 """The scale that a channel that has gone out leaves the others."""
 HAZE = round(24 / COLOUR_UNIT)
 """What every channel has of the light, however dark it is."""
+CALMEST = 0.6
+"""A pixel's texture is at most this share of what its light is away from black and white, and half of `HAZE`: with more, most of what is
+drawn would have no room, and pixels would stay plates."""
 CHROMA = 0.5
 """What is kept of the drawn differences between channels beyond their smooth upsampling, set by eye: the network draws hue more freely
 than land has it."""
@@ -43,10 +47,15 @@ class Colours:
     texture: Steps
 
 
-def room(distance: Steps, away: NDArray[np.float32]) -> NDArray[np.float32]:
+def room(distance: NDArray[np.float32], away: NDArray[np.float32]) -> NDArray[np.float32]:
     """How far colours may go towards black or white, given their distance from it and what they are to keep of it, in stored steps."""
-    left = distance.astype(np.float32)
-    return np.maximum(left - away, left * np.float32(NEAREST))
+    return np.maximum(distance - away, distance * np.float32(NEAREST))
+
+
+def calm(texture: Steps, light: Steps) -> Steps:
+    """Stored texture spreads, no larger than what light (stored steps) has room for."""
+    room_left = np.minimum(light, WHITE - light) + HAZE // 2
+    return np.minimum(texture, stored_spread(room_left.astype(np.float32) * np.float32(CALMEST * COLOUR_UNIT)))
 
 
 def gone_out(band: Steps) -> NDArray[np.float32]:
@@ -58,6 +67,23 @@ def brightness_shares(bands: Steps) -> NDArray[np.float32]:
     """What each channel (3, H, W) takes of a change of light, 1 on average: land in shade keeps its hue."""
     total = (bands[0] + bands[1] + bands[2] + 3 * HAZE).astype(np.float32)
     return (bands + HAZE).astype(np.float32) * np.float32(3) / total
+
+
+def finish(bands: Steps, smooth: Details, new: list[Details], away: Details) -> Steps:
+    """Children (4, 3, H, W) of `bands` (3, H, W): the smooth ones and what is new in them (3, 3, H, W), as far as there is room.
+
+    What is new is scaled by one factor, so that the smooth part stays: a pixel without any room would be a plate with straight edges.
+    """
+    scales, children, steps = [], [], []
+    for band, upsampled, details in zip(bands, smooth, new, strict=True):
+        own, deviation = band.astype(np.float32), deviations(upsampled)
+        steps.append(deviations(details))
+        children.append(deviation * bound_scale(deviation, own, np.float32(WHITE) - own))
+        low = own + children[-1]
+        way, distance = np.abs(steps[-1]), np.where(steps[-1] < 0, low, np.float32(WHITE) - low)
+        scales.append(np.minimum((room(distance, away) / np.maximum(way, np.float32(1e-6))).min(axis=0), np.float32(1)))
+    together = reduce(np.minimum, [np.maximum(scale, gone_out(band)) for scale, band in zip(scales, bands, strict=True)])
+    return np.stack([conserve(bands[b], children[b] + steps[b] * np.minimum(together, scales[b])) for b in range(3)], axis=1)
 
 
 class ImageryStage:
@@ -92,30 +118,36 @@ class ImageryStage:
         around = colour[:, near, near].astype(np.float32)
         smooth = np.stack([smooth_details(band) for band in around])
         drawn = sample[:9].reshape(3, 3, *spread.shape) * spread + np.stack([kinks(band) for band in around]) * np.float32(self.spec.kinks)
-        departure, followed = self._guided(drawn - smooth, spread, colour, parent[0], children.elevation)
+        departure, followed, exposed = self._guided(drawn - smooth, spread, colour, (parent[0], children.elevation), window)
         light = (departure[0] + departure[1] + departure[2]) * np.float32(1 / 3)
         shares = brightness_shares(bands)
-        steps = [deviations(smooth[b] + followed[b] + light * shares[b] + (departure[b] - light) * np.float32(CHROMA)) for b in range(3)]
+        new = [followed[b] + (light + exposed) * shares[b] + (departure[b] - light) * np.float32(CHROMA) for b in range(3)]
         away = spread * np.float32(HEADROOM / self.spec.detail_scale)
-        scales = [bound_scale(step, room(band, away), room(WHITE - band, away)) for step, band in zip(steps, bands, strict=True)]
-        together = reduce(np.minimum, [np.maximum(scale, gone_out(band)) for scale, band in zip(scales, bands, strict=True)])
-        finished = np.stack([conserve(bands[b], steps[b] * np.minimum(together, scales[b])) for b in range(3)], axis=1)
+        finished = finish(bands, smooth, new, away)
         textures = child_relief(texture[inner, inner], sample[9:], self.spec)
         ring = slice(halo - 1, side - halo + 1)
         floor = slope_spread((colour[0] + colour[1] + colour[2])[ring, ring] // 3, COLOUR_UNIT, 4)
-        return Colours(finished, np.clip(np.maximum(textures, floor), *RELIEF_RANGE))
+        textures = calm(np.maximum(textures, floor), finished.sum(axis=1) // 3)
+        return Colours(finished, np.clip(textures, *RELIEF_RANGE))
 
     def _guided(
-        self, departure: NDArray[np.float32], spread: NDArray[np.float32], colour: Steps, height: Steps, below: Steps
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """What is left of the drawn departure (3, 3, ...) where colour follows relief, and what follows it; energy is kept."""
-        halo = self.spec.halo
-        far = slice(halo - guidance.REACH, height.shape[-1] - halo + guidance.REACH)
-        light, parts = guidance.correlations(colour[:, far, far], height[far, far])
+        self, departure: Details, spread: Details, colour: Steps, heights: tuple[Steps, Steps], window: Window
+    ) -> tuple[Details, Details, Details]:
+        """What is left of the drawn departure (3, 3, ...) where colour follows relief, what follows it, and what exposure puts into light.
+
+        Energy is kept.
+        """
+        halo, (parent, below) = self.spec.halo, heights
+        far = slice(halo - guidance.REACH, parent.shape[-1] - halo + guidance.REACH)
+        light, parts = guidance.correlations(colour[:, far, far], parent[far, far])
         shares = guidance.shares(light, self.spec.guidance)
         followed = (
             (shares * spread)
-            * guidance.relief_details(height, below, halo)
+            * guidance.relief_details(parent, below, halo)
             * (np.float32(1 - CHROMA) + np.float32(CHROMA) * parts[:, None])
         )
-        return departure * np.sqrt(np.float32(1) - shares * shares), followed
+        cut = slice(halo - exposure.MARGIN, parent.shape[-1] - halo + exposure.MARGIN)
+        grey = (colour[0] + colour[1] + colour[2])[cut, cut] // 3
+        rows = window.child_gsd()[cut], window.sunward()[cut]
+        exposed, taken = exposure.light_details(grey, spread, parent[cut, cut], below[:, cut, cut], rows)
+        return departure * np.sqrt((np.float32(1) - shares * shares) * (np.float32(1) - taken)), followed, exposed

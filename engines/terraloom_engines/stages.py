@@ -1,5 +1,6 @@
 """A stage is one learned step of the recursion; this module has what both stages share: their window, noise and sampler."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,9 +12,12 @@ from numpy.typing import NDArray
 from terraloom_engines.diffusion.sampling import sample_distributional
 from terraloom_engines.noise import gaussian_noise
 from terraloom_engines.runtimes import Graph
-from terraloom_engines.tiling import WorldKind, row_ground_sample_distance
+from terraloom_engines.tiling import TILE_SIZE, WorldKind, row_ground_sample_distance
 
 Array = NDArray[np.float32]
+
+TROPIC = 0.4
+"""Sine of the latitude from which on the noon sun stands on the equator's side all year."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,10 @@ class Window:
         """Their log2."""
         return _log_child_gsd(*self._latitudes())
 
+    def sunward(self) -> Array:
+        """Where the noon sun stands, per row: 1 in the south, -1 in the north, in between within the tropics; float32 (side,)."""
+        return _sunward(*self._latitudes())
+
     def _latitudes(self) -> tuple[int, int, int, WorldKind]:
         """What pixel sizes depend on; on a plane the rows do not matter."""
         return self.level, self.row if self.kind is WorldKind.PLANET else 0, self.side, self.kind
@@ -88,6 +96,14 @@ def _child_gsd(level: int, row: int, side: int, kind: WorldKind) -> Array:
 @lru_cache(maxsize=256)
 def _log_child_gsd(level: int, row: int, side: int, kind: WorldKind) -> Array:
     return np.log2(_child_gsd(level, row, side, kind).astype(np.float64)).astype(np.float32)
+
+
+@lru_cache(maxsize=256)
+def _sunward(level: int, row: int, side: int, kind: WorldKind) -> Array:
+    if kind is WorldKind.PLANE:
+        return np.ones(side, np.float32)
+    sines = [math.tanh(math.pi * (1 - 2 * (row + i + 0.5) / (TILE_SIZE << level))) for i in range(side)]
+    return np.clip(np.array(sines, np.float32) * np.float32(1 / TROPIC), np.float32(-1), np.float32(1))
 
 
 def crop(values: Array, margin: int) -> Array:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from terraloom_engines.device.finishing import block_details, interleave
 from terraloom_engines.device.noise import gaussian_noise
-from terraloom_engines.device.rules import Parents, Rules
+from terraloom_engines.device.rules import Below, Parents, Rules
 from terraloom_engines.field import CHANNELS, COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.lifting import SELF_SIMILAR_LEVEL, SPREAD_TABLE, hillslope_knee, mended_kinks
 from terraloom_engines.noise import column_words, normal_quantiles, pixel_numbers, row_words
@@ -21,21 +21,21 @@ from terraloom_engines.runtimes.torch_runtime import TorchGraph
 from terraloom_engines.stages import StageSpec, Window
 from terraloom_engines.tiling import WorldKind
 
-PLACES, KNEE, GSD, LOG_GSD, SCALARS = slice(0, 4), 4, 5, 6, 7
+PLACES, KNEE, GSD, LOG_GSD, SUNWARD, SCALARS = slice(0, 4), 4, 5, 6, 7, 8
 """Rows of a frame; the last holds level, octaves and unit of elevation, and share of kinks."""
 WARM_UPS = 3
 """Runs before a graph is recorded, in which libraries choose kernels and allocate what they keep."""
 
 
 def frame(window: Window, spec: StageSpec, seed: int) -> NDArray[np.int32]:
-    """All that a window's place says to a geometry stage, int32 (8, side), some of it the bits of float32: what goes to the device with
+    """All that a window's place says to a geometry stage, int32 (9, side), some of it the bits of float32: what goes to the device with
     every step.
     """
     columns, rows = pixel_numbers(window.level, window.column, window.row, (window.side, window.side), window.kind)
     finer = max(0, window.level + 1 - SELF_SIMILAR_LEVEL)
-    out = np.zeros((8, window.side), np.int32)
+    out = np.zeros((9, window.side), np.int32)
     out[PLACES] = np.stack([*column_words(columns), *row_words(seed, rows)]).view(np.int32)
-    out[KNEE : LOG_GSD + 1] = _row_facts(
+    out[KNEE : SUNWARD + 1] = _row_facts(
         Window(window.level, 0, window.row if window.kind is WorldKind.PLANET else 0, window.side, window.kind)
     )
     out[SCALARS, 0] = window.level
@@ -45,9 +45,9 @@ def frame(window: Window, spec: StageSpec, seed: int) -> NDArray[np.int32]:
 
 @lru_cache(maxsize=256)
 def _row_facts(window: Window) -> NDArray[np.int32]:
-    """What is known of rows by their latitude: rows `KNEE` to `LOG_GSD` of a frame."""
+    """What is known of rows by their latitude: rows `KNEE` to `SUNWARD` of a frame."""
     gsd = window.child_gsd()
-    return np.stack([hillslope_knee(gsd), gsd.view(np.int32), window.log_child_gsd().view(np.int32)])
+    return np.stack([hillslope_knee(gsd), gsd.view(np.int32), window.log_child_gsd().view(np.int32), window.sunward().view(np.int32)])
 
 
 class Program:
@@ -105,7 +105,8 @@ class Program:
             "land": (around["land"].float() * (1 / LAND_FULL))[None], "geometry": geometry,
         }  # fmt: skip
         sample = self._draw("imagery", place[PLACES, cut], level, rows[cut], conditions)
-        colours, texture = self._rules.colours(sample, self.specs["imagery"], colour, around["texture"], (around["elevation"], drawn))
+        below = Below(around["elevation"], drawn, gsd[cut], place[SUNWARD, cut].view(torch.float32))
+        colours, texture = self._rules.colours(sample, self.specs["imagery"], colour, around["texture"], below)
         elevation, relief = self._rules.drained(spec, Parents(*window), drawn, relief)
         halo = self.specs["imagery"].halo
         inner = slice(halo, elevation.shape[-1] - halo)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from terraloom_engines import energy
 from terraloom_engines import guidance as host_guidance
-from terraloom_engines.device import breaching, guidance
+from terraloom_engines.device import breaching, exposure, guidance
 from terraloom_engines.device.finishing import (
     bound_scale,
     conserve,
@@ -19,8 +19,9 @@ from terraloom_engines.device.finishing import (
     smooth_details,
     split_children,
 )
+from terraloom_engines.exposure import MARGIN
 from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
-from terraloom_engines.imagery import ALONE, CHROMA, HAZE, HEADROOM, NEAREST, OUT, WHITE
+from terraloom_engines.imagery import ALONE, CALMEST, CHROMA, HAZE, HEADROOM, NEAREST, OUT, WHITE
 from terraloom_engines.lifting import COAST_SPREADS, EXCESS_PERCENT, REACH, RELIEF_RANGE, TALLEST, TO_THE_WATER, VARIANCE_TABLE
 from terraloom_engines.stages import StageSpec
 from terraloom_engines.upsampling import REACH as KINK_REACH
@@ -41,6 +42,18 @@ class Parents:
     """`hillslope_knee` of the rows, int32 (side,)."""
     mask: Tensor | None
     """The children's land fraction (4, side, side), where a mask knows it."""
+
+
+@dataclass(frozen=True)
+class Below:
+    """Ground of a window's parents and children: elevations int32 (side, side) and (4, side, side); of the parents' rows the children's
+    metres per pixel and `Window.sunward`, float32 (side,).
+    """
+
+    parent: Tensor
+    children: Tensor
+    gsd: Tensor
+    sunward: Tensor
 
 
 class Rules:
@@ -138,42 +151,58 @@ class Rules:
         children = breaching.drained(parent, children, free, limits, spec.breaching)
         return children, torch.maximum(reliefs, self.tilt_floor(children)).clamp(*RELIEF_RANGE)
 
-    def colours(
-        self, sample: Tensor, spec: StageSpec, colour: Tensor, texture: Tensor, heights: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Colour (4, 3, H, W) and texture (4, H, W) of the children from a sample (13, H, W) and the parents' stored rasters.
-
-        `heights` are the elevations of the parents (side, side) and of all their children (4, side, side).
-        """
+    def colours(self, sample: Tensor, spec: StageSpec, colour: Tensor, texture: Tensor, below: Below) -> tuple[Tensor, Tensor]:
+        """Colour (4, 3, H, W) and texture (4, H, W) of the children from a sample (13, H, W) and the parents' stored rasters."""
         halo, side = spec.halo, texture.shape[-1]
         inner, near = slice(halo, side - halo), slice(halo - KINK_REACH, side - halo + KINK_REACH)
         spread = self.spread_of(texture[inner, inner]) * (spec.detail_scale / COLOUR_UNIT)
         bands, around = colour[:, inner, inner], colour[:, near, near].float()
         smooth = smooth_details(around)
         drawn = sample[:9].reshape(3, 3, *spread.shape) * spread + kinks(around) * spec.kinks
-        departure, followed = _guided(drawn - smooth, spread, spec, colour, heights)
+        departure, followed, exposed = _guided(drawn - smooth, spread, spec, colour, below)
         light = (departure[0] + departure[1] + departure[2]) * (1 / 3)
         shares = _brightness_shares(bands)
-        steps = [deviations(smooth[b] + followed[b] + light * shares[b] + (departure[b] - light) * CHROMA) for b in range(3)]
-        away = spread * (HEADROOM / spec.detail_scale)
-        scales = [bound_scale(step, _room(band, away), _room(WHITE - band, away)) for step, band in zip(steps, bands, strict=True)]
-        together = reduce(torch.minimum, [torch.maximum(scale, _gone_out(band)) for scale, band in zip(scales, bands, strict=True)])
-        finished = torch.stack([conserve(bands[b], steps[b] * torch.minimum(together, scales[b])) for b in range(3)], dim=1)
+        new = [followed[b] + (light + exposed) * shares[b] + (departure[b] - light) * CHROMA for b in range(3)]
+        finished = _finish(bands, smooth, new, spread * (HEADROOM / spec.detail_scale))
         textures = child_relief(texture[inner, inner], sample[9:], spec)
         ring = slice(halo - 1, side - halo + 1)
-        light_sum = torch.div(colour[0] + colour[1] + colour[2], 3, rounding_mode="floor")
-        floor = self.slope_spread(light_sum[ring, ring], COLOUR_UNIT, 4)
-        return finished, torch.maximum(textures, floor).clamp(*RELIEF_RANGE)
+        floor = self.slope_spread(_grey(colour)[ring, ring], COLOUR_UNIT, 4)
+        grey = torch.div(finished.sum(dim=1, dtype=torch.int32), 3, rounding_mode="floor")
+        calm = torch.minimum(grey, WHITE - grey) + HAZE // 2
+        largest = self.stored_spread(calm.float() * (CALMEST * COLOUR_UNIT))
+        return finished, torch.minimum(torch.maximum(textures, floor), largest).clamp(*RELIEF_RANGE)
 
 
-def _guided(departure: Tensor, spread: Tensor, spec: StageSpec, colour: Tensor, heights: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """What is left of the drawn departure (3, 3, ...) where colour follows relief, and what follows it."""
-    parent, below = heights
-    far = slice(spec.halo - host_guidance.REACH, parent.shape[-1] - spec.halo + host_guidance.REACH)
+def _guided(departure: Tensor, spread: Tensor, spec: StageSpec, colour: Tensor, below: Below) -> tuple[Tensor, Tensor, Tensor]:
+    """What is left of the drawn departure (3, 3, ...) where colour follows relief, what follows it, and what exposure puts into light."""
+    parent, side = below.parent, below.parent.shape[-1]
+    far = slice(spec.halo - host_guidance.REACH, side - spec.halo + host_guidance.REACH)
     light, parts = guidance.correlations(colour[:, far, far], parent[far, far])
     shares = guidance.shares(light, spec.guidance)
-    followed = (shares * spread) * guidance.relief_details(parent, below, spec.halo) * ((1 - CHROMA) + CHROMA * parts[:, None])
-    return departure * torch.sqrt((1 - shares * shares).double()).float(), followed
+    followed = (shares * spread) * guidance.relief_details(parent, below.children, spec.halo) * ((1 - CHROMA) + CHROMA * parts[:, None])
+    cut = slice(spec.halo - MARGIN, side - spec.halo + MARGIN)
+    rows = below.gsd[cut], below.sunward[cut]
+    exposed, taken = exposure.light_details(_grey(colour)[cut, cut], spread, parent[cut, cut], below.children[:, cut, cut], rows)
+    return departure * torch.sqrt(((1 - shares * shares) * (1 - taken)).double()).float(), followed, exposed
+
+
+def _finish(bands: Tensor, smooth: Tensor, new: list[Tensor], away: Tensor) -> Tensor:
+    """Children (4, 3, H, W) of `bands` (3, H, W): the smooth ones and what is new in them, as far as there is room."""
+    scales, children, steps = [], [], []
+    for band, upsampled, details in zip(bands, smooth, new, strict=True):
+        own, deviation = band.float(), deviations(upsampled)
+        steps.append(deviations(details))
+        children.append(deviation * bound_scale(deviation, own, WHITE - own))
+        low = own + children[-1]
+        way, distance = steps[-1].abs(), torch.where(steps[-1] < 0, low, WHITE - low)
+        scales.append((_room(distance, away) / way.clamp(min=1e-6)).amin(dim=0).clamp(max=1))
+    together = reduce(torch.minimum, [torch.maximum(scale, _gone_out(band)) for scale, band in zip(scales, bands, strict=True)])
+    return torch.stack([conserve(bands[b], children[b] + steps[b] * torch.minimum(together, scales[b])) for b in range(3)], dim=1)
+
+
+def _grey(colour: Tensor) -> Tensor:
+    """Mean of the channels, rounded down."""
+    return torch.div(colour[0] + colour[1] + colour[2], 3, rounding_mode="floor")
 
 
 def child_relief(parent: Tensor, sample: Tensor, spec: StageSpec) -> Tensor:
@@ -195,8 +224,7 @@ def _land_room(over: Tensor, coast: Tensor, reach: Tensor) -> tuple[Tensor, Tens
 
 
 def _room(distance: Tensor, away: Tensor) -> Tensor:
-    left = distance.float()
-    return torch.maximum(left - away, left * NEAREST)
+    return torch.maximum(distance - away, distance * NEAREST)
 
 
 def _gone_out(band: Tensor) -> Tensor:

@@ -19,11 +19,14 @@ from terraloom_engines.training import networks
 from terraloom_engines.training.train import NETWORKS
 
 OPSET = 18
-SPREAD_GAIN = {"geometry": 0.0, "imagery": 0.25}
+SPREAD_GAIN = {"geometry": 0.0, "imagery": 0.28}
 """Octaves added to every child's spread. Without it the median texture of generated land falls to 1.2 to 1.6 steps at 62 m and to 0.9 to
 1.1 at 15 m, where natural land in the training data has 8 to 11 and 2.2 to 3. A likely cause, not tested, is that every image is blurred at
 its own finest scale by its optics."""
-GUIDANCE = {"geometry": 0.0, "imagery": 0.8}
+DETAIL_SCALE = {"geometry": networks.DETAIL_SCALE, "imagery": 0.42}
+"""Typical size of a detail in spreads of its parent, 0.45 when they were trained. By the realism report colour has too much of it at every
+scale but the finest: so less is drawn, and more is left inside the children."""
+GUIDANCE = {"geometry": 0.0, "imagery": 0.7}
 """Largest share of texture that follows relief, set by eye."""
 ENERGY = {"geometry": 0.25, "imagery": 0.0}
 """Share of what is over the law of total variance that is taken back. By the realism report: half of it makes fine spectra flat."""
@@ -60,7 +63,7 @@ def stage_spec(model: nn.Module, network: str, times: tuple[float, ...]) -> dict
     """The manifest's entry of a stage (see `StageSpec`)."""
     return {
         "stream": STREAMS[network], "border": networks.HALO, "times": list(times), "channels": model.channels,
-        "noise_channels": model.channels + networks.NOISE_EXTRA, "detail_scale": networks.DETAIL_SCALE,
+        "noise_channels": model.channels + networks.NOISE_EXTRA, "detail_scale": DETAIL_SCALE[network],
         "spread_mean": networks.SPREAD_MEAN + SPREAD_GAIN[network], "spread_scale": networks.SPREAD_SCALE,
         "energy": ENERGY[network], "breaching": BREACHING[network], "guidance": GUIDANCE[network],
     }  # fmt: skip
