@@ -32,7 +32,7 @@ from terraloom_engines.runtimes.onnx_cpu import OnnxCpuRuntime
 from terraloom_engines.stages import StageSpec, Window
 from terraloom_engines.tiling import TILE_SIZE, TileId, row_ground_sample_distance
 from terraloom_engines.training.pyramid import Level, coarser, finest_elevation
-from terraloom_engines.training.rasters import data_folder, load_pack
+from terraloom_engines.training.rasters import data_folder, existing_file, load_pack
 from terraloom_engines.world import open_world
 
 REGIONS = {
@@ -267,7 +267,7 @@ def main() -> None:
     """Command line: prints the summary, writes everything."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=data_folder, required=True, help="folder of the training packs")
-    parser.add_argument("--geometry", type=Path, action="append", default=[], help="network to judge (ONNX); may be repeated")
+    parser.add_argument("--geometry", type=existing_file, action="append", default=[], help="network to judge (ONNX); may be repeated")
     parser.add_argument("--kinks", type=float, help="share of kinks that is mended in named networks: 0 for those of degree 6")
     parser.add_argument("--runtime", action="append", default=[], help="NAME or NAME:PRECISION; may be repeated; default onnx-cpu")
     parser.add_argument(

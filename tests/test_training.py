@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from terraloom_engines.training.pyramid import coarser, finest_elevation, pyramid
-from terraloom_engines.training.rasters import data_folder
+from terraloom_engines.training.rasters import data_folder, existing_file
 
 
 def rough_land(side: int = 128) -> np.ndarray:
@@ -63,8 +63,10 @@ def test_the_score_prefers_draws_of_the_right_spread() -> None:
     assert min(scores, key=scores.__getitem__) == 1.0
 
 
-def test_a_folder_without_packs_is_refused_by_name(tmp_path: Path) -> None:
+def test_what_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=f"{tmp_path} is no folder of training packs"):
         data_folder(str(tmp_path))
     (tmp_path / "packlib.py").touch()
     assert data_folder(str(tmp_path)) == tmp_path
+    with pytest.raises(argparse.ArgumentTypeError, match="there is no file .*nope.onnx"):
+        existing_file(str(tmp_path / "nope.onnx"))

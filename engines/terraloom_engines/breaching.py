@@ -1,7 +1,7 @@
 """Water finds its way: the children of a step, changed where it would stand still.
 
-The networks see too little land to know where water goes, and leave fifteen times the pits that real land has. So the deepest places of the
-children are breached: from a pit to the lowest ground within a few pixels a valley is cut along the straight way that takes the least
+The networks see too little land to know where water goes, and leave 2 to 40 times the pits that real land has. So the deepest places of
+the children are breached: from a pit to the lowest ground within a few pixels a valley is cut along the straight way that takes the least
 digging (after Lindsay 2016, "Efficient hybrid breaching-filling sink removal methods"), here by `share` of its depth. What is dug from a
 block of four children goes to the others of the block, and what the block had of its own is lessened until its variance is what it was:
 means are kept, and land grows no rougher. Before and after, shallow pits are evened out with their siblings and their outlets. Level after

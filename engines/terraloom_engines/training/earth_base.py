@@ -27,7 +27,7 @@ from terraloom_engines.tiling import TILE_SIZE, latitude_from_row
 from terraloom_engines.training.export import stage_spec
 from terraloom_engines.training.lakes import find_lakes
 from terraloom_engines.training.networks import GeometryRefiner
-from terraloom_engines.training.rasters import data_folder, load_pack
+from terraloom_engines.training.rasters import data_folder, existing_file, load_pack
 from terraloom_engines.training.relief_prior import Prior, cells_of_square, natural_earth, predict, quarters_of_cells
 from terraloom_engines.training.sharpening import sharpen
 from terraloom_engines.training.snow import summer
@@ -257,8 +257,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=data_folder, required=True)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "bundle" / "data" / "earth")
-    parser.add_argument("--geometry", type=Path, help="exported geometry network that re-sharpens blurred land (default: leave it)")
-    parser.add_argument("--prior", type=Path, help="what relief_prior wrote (default: it is made, in some ten minutes)")
+    parser.add_argument(
+        "--geometry", type=existing_file, help="exported geometry network that re-sharpens blurred land (default: leave it)"
+    )
+    parser.add_argument("--prior", type=existing_file, help="what relief_prior wrote (default: it is made, in some ten minutes)")
     given = parser.parse_args()
     build(given.data, given.out, given.geometry, given.prior)
 

@@ -42,6 +42,14 @@ def data_folder(text: str) -> Path:
     return folder
 
 
+def existing_file(text: str) -> Path:
+    """A file that a command line names. Raises ArgumentTypeError for one that is not there: hours may pass until it is read."""
+    path = Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text}")
+    return path
+
+
 def load_pack(folder: Path, name: str) -> dict[str, Any]:
     """All rasters of a pack and its `meta`."""
     spec = importlib.util.spec_from_file_location("packlib", folder / "packlib.py")

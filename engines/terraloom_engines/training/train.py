@@ -314,7 +314,7 @@ def main() -> None:
         ("landforms", float),
     ):
         parser.add_argument(f"--{name}", type=kind, default=getattr(TrainConfig, name.replace("-", "_")))
-    parser.add_argument("--weights", type=Path, help="exported network (ONNX) to start from when there is no checkpoint")
+    parser.add_argument("--weights", type=rasters.existing_file, help="exported network (ONNX) to start from when there is no checkpoint")
     given = vars(parser.parse_args())
     data, out, device, weights = (given.pop(name) for name in ("data", "out", "device", "weights"))
     train(TrainConfig(**given), data, out, device, weights)
