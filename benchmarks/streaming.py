@@ -138,9 +138,10 @@ def prepare(store: Path, names: list[str], seconds: float) -> None:
 
 
 def keep(entries: dict[str, Any]) -> None:
-    """Adds results to the file of this machine."""
+    """Adds results to the file of this machine; folders of the command that made them are called DIR."""
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    about = {"machine": machine.describe(), "command": f"python -m benchmarks.streaming {' '.join(sys.argv[1:])}"}
+    given = ["DIR" if before == "--store" else word for before, word in zip(sys.argv, sys.argv[1:], strict=False)]
+    about = {"machine": machine.describe(), "command": f"python -m benchmarks.streaming {' '.join(given)}"}
     for name, entry in entries.items():
         results[name] = {**about, **entry}
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
