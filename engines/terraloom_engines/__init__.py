@@ -16,6 +16,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     upsampled     a tile as far as an ancestor tells, without the networks
     guidance      colour that follows relief where it does so already
     exposure      colour that follows slopes: sunny sides, bare steeps
+    cover         how rough what grows on the ground is
     breaching     valleys that water cuts from pits to lower ground
     energy        the law of total variance, for the relief inside pixels
     lifting       elevation and its relief from imagery (dimensional lifting)

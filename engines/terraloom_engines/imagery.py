@@ -6,7 +6,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from terraloom_engines import exposure, guidance
+from terraloom_engines import cover, exposure, guidance
 from terraloom_engines.conservation import block_details, bound_scale, conserve, deviations
 from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.lifting import RELIEF_RANGE, Geometry, child_relief, slope_spread, spread_of, stored_spread
@@ -127,7 +127,9 @@ class ImageryStage:
         textures = child_relief(texture[inner, inner], sample[9:], self.spec)
         ring = slice(halo - 1, side - halo + 1)
         floor = slope_spread((colour[0] + colour[1] + colour[2])[ring, ring] // 3, COLOUR_UNIT, 4)
-        textures = calm(np.maximum(textures, floor), finished.sum(axis=1) // 3)
+        grey = finished.sum(axis=1) // 3
+        grown = cover.least_texture(finished, grey, cover.grain(window.child_gsd()[inner]))
+        textures = calm(np.maximum(np.maximum(textures, floor), stored_spread(grown)), grey)
         return Colours(finished, np.clip(textures, *RELIEF_RANGE))
 
     def _guided(

@@ -10,11 +10,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from terraloom_engines.bundle.appearance import SHADED, SHADING_RELIEF, lift, texture_variance
 from terraloom_engines.bundle.lattice import ONE, octaves
 from terraloom_engines.bundle.sites import Sites
 from terraloom_engines.bundle.terrain import Curve
 
-__all__ = ["REACH", "box_sums", "colour", "moisture", "relief", "texture", "warmth"]
+__all__ = ["REACH", "box_sums", "camera", "colour", "moisture", "relief", "texture", "warmth"]
 
 Steps = NDArray[np.int32]
 
@@ -43,7 +44,10 @@ _LAND_COLOURS = np.array(
     ],
     np.int32,
 )
-"""sRGB by warmth, 8 degrees a row from -24 on, and moisture, dry to wet."""
+"""Blue Marble's colours by warmth, 8 degrees a row from -24 on, and moisture, dry to wet."""
+_LIGHTS = np.arange(256, dtype=np.float32)
+_LIFT = np.rint(lift(_LIGHTS)).astype(np.int32)
+"""What a camera adds to them, by their light."""
 
 REACH = 4
 """Pixels of neighbours that relief reads."""
@@ -67,10 +71,18 @@ _SHELF = -150
 """Metres: what lies deeper makes no coast steep."""
 _FATHOM = 40
 """Metres of depth that take an octave from the relief of the sea floor."""
-_TEXTURE = Curve(
-    (-1024 / ONE, 590), (1000 / ONE, 610), (1540 / ONE, 710), (1800 / ONE, 830), (2100 / ONE, 1000), (2400 / ONE, 1200), step=8
-)
-"""1/256 octaves of 8-bit steps of texture by relief."""
+_UNEVEN = 0.08
+"""Deviation of light from its surroundings as a share of it: the median of the embedded Earth."""
+_COVERED = texture_variance(_LIGHTS, np.float32(_UNEVEN) * _LIGHTS, np.zeros_like(_LIGHTS))
+_COVER_VARIANCE = np.rint(_COVERED * np.float32(256)).astype(np.int64)
+"""Variance of light inside a pixel, 1/256 of a squared 8-bit step, by its light in Blue Marble's colours."""
+_ROUGHEST = 12 * 256
+_RELIEFS = np.exp2(np.arange(_SMOOTHEST, _ROUGHEST + 1) / 256).astype(np.float32)
+_SHADED = np.float32(SHADED) * _RELIEFS / (_RELIEFS + np.float32(SHADING_RELIEF))
+_SHADED_VARIANCE = np.rint(_SHADED**2 * np.float32(256)).astype(np.int64)
+"""What relief adds, by its stored value from `_SMOOTHEST` on."""
+_TEXTURES = np.rint(np.exp2(np.arange(9 * 256) / 128) * 256).astype(np.int64)
+"""Variances of the stored textures from 0 on."""
 _SNOW_PATCHES = Curve((-18 * DEGREE / ONE, 0), (-8 * DEGREE / ONE, 160), (0, 100), (6 * DEGREE / ONE, 0), step=8)
 
 
@@ -87,7 +99,7 @@ def moisture(sites: Sites, inland: Steps) -> Steps:
 
 
 def colour(warm: Steps, moist: Steps) -> Steps:
-    """Red, green, blue of land, int32 (3, H, W), whole 8-bit steps: bilinear in the table."""
+    """Red, green, blue of land as Blue Marble has it, int32 (3, H, W), whole 8-bit steps: bilinear in the table."""
     rows, columns = _LAND_COLOURS.shape[:2]
     down = np.clip((warm - _COLDEST * DEGREE) * (ONE // _ROW_DEGREES) // DEGREE, 0, (rows - 1) * ONE - 1)
     across = np.clip(moist * (columns - 1), 0, (columns - 1) * ONE - 1)
@@ -120,6 +132,13 @@ def box_sums(values: NDArray[np.int64], side: int) -> NDArray[np.int64]:
     return sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
 
 
-def texture(stored_relief: Steps, warm: Steps) -> Steps:
-    """Stored texture: rock and snow are rougher to the eye than grass."""
-    return (_TEXTURE(stored_relief) + _SNOW_PATCHES(warm)).astype(np.int32)
+def camera(colours: Steps) -> Steps:
+    """Colours (3, H, W) as a camera has them, given Blue Marble's."""
+    return np.asarray(colours + _LIFT[(colours[0] + colours[1] + colours[2]) // 3], np.int32)
+
+
+def texture(stored_relief: Steps, warm: Steps, colours: Steps) -> Steps:
+    """Stored texture of land with Blue Marble's `colours` (3, H, W): varied cover and rock are rougher to the eye than grass or sand."""
+    light = (colours[0] + colours[1] + colours[2]) // 3
+    variance = _COVER_VARIANCE[light] + _SHADED_VARIANCE[np.clip(stored_relief, _SMOOTHEST, _ROUGHEST) - _SMOOTHEST]
+    return (np.searchsorted(_TEXTURES, variance) + _SNOW_PATCHES(warm)).astype(np.int32)

@@ -40,7 +40,7 @@ class PlaneBase:
     finest_level = 4
 
     def __init__(self, seed: int) -> None:
-        self.title, self.identity = f"Plane {seed}", f"plane:{seed}|2"
+        self.title, self.identity = f"Plane {seed}", f"plane:{seed}|3"
         self._seed = seed
         self._origin = _origin(seed)
 
@@ -65,14 +65,15 @@ class PlaneBase:
         relief = climate.relief(sites, height)
         warm, moist = climate.warmth(sites, height)[inner], climate.moisture(sites, inland)[inner]
         metres, land = _coast(height, relief)
+        colours = climate.colour(warm, moist)
         rasters = {
             "elevation": metres * 64,
             "relief": relief,
             "land": land,
-            "texture": climate.texture(relief, warm),
+            "texture": climate.texture(relief, warm, colours),
             "water": np.zeros_like(relief),
         }
-        rasters |= dict(zip(("red", "green", "blue"), climate.colour(warm, moist) * 64, strict=True))
+        rasters |= dict(zip(("red", "green", "blue"), climate.camera(colours) * 64, strict=True))
         return np.stack([rasters[channel] for channel in CHANNELS])
 
 

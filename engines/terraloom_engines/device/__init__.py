@@ -4,5 +4,5 @@ Each function repeats, operation by operation, one of numpy's elsewhere in this 
 torch, not CuPy, which could run numpy's lines as they are: torch runs the same code on a processor, where it is tested, and has the
 networks.
 
-The modules are listed in the order of the flow: `noise`, `finishing`, `guidance`, `exposure`, `rules`, `program`, `steps`.
+The modules are listed in the order of the flow: `noise`, `finishing`, `guidance`, `exposure`, `cover`, `rules`, `program`, `steps`.
 """

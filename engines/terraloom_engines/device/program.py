@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from terraloom_engines.cover import grain
 from terraloom_engines.device.finishing import block_details, interleave
 from terraloom_engines.device.noise import gaussian_noise
 from terraloom_engines.device.rules import Below, Parents, Rules
@@ -21,21 +22,21 @@ from terraloom_engines.runtimes.torch_runtime import TorchGraph
 from terraloom_engines.stages import StageSpec, Window
 from terraloom_engines.tiling import WorldKind
 
-PLACES, KNEE, GSD, LOG_GSD, SUNWARD, SCALARS = slice(0, 4), 4, 5, 6, 7, 8
+PLACES, KNEE, GSD, LOG_GSD, SUNWARD, GRAIN, SCALARS = slice(0, 4), 4, 5, 6, 7, 8, 9
 """Rows of a frame; the last holds level, octaves and unit of elevation, and share of kinks."""
 WARM_UPS = 3
 """Runs before a graph is recorded, in which libraries choose kernels and allocate what they keep."""
 
 
 def frame(window: Window, spec: StageSpec, seed: int) -> NDArray[np.int32]:
-    """All that a window's place says to a geometry stage, int32 (9, side), some of it the bits of float32: what goes to the device with
+    """All that a window's place says to a geometry stage, int32 (10, side), some of it the bits of float32: what goes to the device with
     every step.
     """
     columns, rows = pixel_numbers(window.level, window.column, window.row, (window.side, window.side), window.kind)
     finer = max(0, window.level + 1 - SELF_SIMILAR_LEVEL)
-    out = np.zeros((9, window.side), np.int32)
+    out = np.zeros((10, window.side), np.int32)
     out[PLACES] = np.stack([*column_words(columns), *row_words(seed, rows)]).view(np.int32)
-    out[KNEE : SUNWARD + 1] = _row_facts(
+    out[KNEE : GRAIN + 1] = _row_facts(
         Window(window.level, 0, window.row if window.kind is WorldKind.PLANET else 0, window.side, window.kind)
     )
     out[SCALARS, 0] = window.level
@@ -45,9 +46,10 @@ def frame(window: Window, spec: StageSpec, seed: int) -> NDArray[np.int32]:
 
 @lru_cache(maxsize=256)
 def _row_facts(window: Window) -> NDArray[np.int32]:
-    """What is known of rows by their latitude: rows `KNEE` to `SUNWARD` of a frame."""
+    """What is known of rows by their latitude: rows `KNEE` to `GRAIN` of a frame."""
     gsd = window.child_gsd()
-    return np.stack([hillslope_knee(gsd), gsd.view(np.int32), window.log_child_gsd().view(np.int32), window.sunward().view(np.int32)])
+    rows = [gsd, window.log_child_gsd(), window.sunward(), grain(gsd)]
+    return np.stack([hillslope_knee(gsd), *(row.view(np.int32) for row in rows)])
 
 
 class Program:
@@ -105,7 +107,7 @@ class Program:
             "land": (around["land"].float() * (1 / LAND_FULL))[None], "geometry": geometry,
         }  # fmt: skip
         sample = self._draw("imagery", place[PLACES, cut], level, rows[cut], conditions)
-        below = Below(around["elevation"], drawn, gsd[cut], place[SUNWARD, cut].view(torch.float32))
+        below = Below(around["elevation"], drawn, gsd[cut], *(place[row, cut].view(torch.float32) for row in (SUNWARD, GRAIN)))
         colours, texture = self._rules.colours(sample, self.specs["imagery"], colour, around["texture"], below)
         elevation, relief = self._rules.drained(spec, Parents(*window), drawn, relief)
         halo = self.specs["imagery"].halo

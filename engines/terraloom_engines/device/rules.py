@@ -8,7 +8,7 @@ from torch import Tensor
 
 from terraloom_engines import energy
 from terraloom_engines import guidance as host_guidance
-from terraloom_engines.device import breaching, exposure, guidance
+from terraloom_engines.device import breaching, cover, exposure, guidance
 from terraloom_engines.device.finishing import (
     bound_scale,
     conserve,
@@ -47,13 +47,14 @@ class Parents:
 @dataclass(frozen=True)
 class Below:
     """Ground of a window's parents and children: elevations int32 (side, side) and (4, side, side); of the parents' rows the children's
-    metres per pixel and `Window.sunward`, float32 (side,).
+    metres per pixel, `Window.sunward` and `cover.grain`, float32 (side,).
     """
 
     parent: Tensor
     children: Tensor
     gsd: Tensor
     sunward: Tensor
+    grain: Tensor
 
 
 class Rules:
@@ -168,9 +169,10 @@ class Rules:
         ring = slice(halo - 1, side - halo + 1)
         floor = self.slope_spread(_grey(colour)[ring, ring], COLOUR_UNIT, 4)
         grey = torch.div(finished.sum(dim=1, dtype=torch.int32), 3, rounding_mode="floor")
+        grown = self.stored_spread(cover.least_texture(finished, grey, below.grain[inner]))
         calm = torch.minimum(grey, WHITE - grey) + HAZE // 2
         largest = self.stored_spread(calm.float() * (CALMEST * COLOUR_UNIT))
-        return finished, torch.minimum(torch.maximum(textures, floor), largest).clamp(*RELIEF_RANGE)
+        return finished, torch.minimum(torch.maximum(torch.maximum(textures, floor), grown), largest).clamp(*RELIEF_RANGE)
 
 
 def _guided(departure: Tensor, spread: Tensor, spec: StageSpec, colour: Tensor, below: Below) -> tuple[Tensor, Tensor, Tensor]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from terraloom_engines.bundle.appearance import lift, texture_variance
 from terraloom_engines.bundle.archive import RasterArchive, pack_array, pack_image
 from terraloom_engines.bundle.coast import MASK_COLUMNS, MASK_ROWS, TILE_CELLS, CoastMask
 from terraloom_engines.bundle.earth import LOG_CODE_STEP, LOG_CODE_ZERO, STORED_LEVELS
@@ -46,6 +47,8 @@ GROWTH = 0.35
 """Exponent with which the spread inside a square grows with its side at 10 km: 0.3 on hills, 0.44 on high mountains (135 SRTM cells)."""
 MISSED = 0.08
 """Octaves that the prior's typical spread is below that known of 17,683 base pixels (SRTM)."""
+AROUND = 7
+"""Base pixels along the side of what counts as surroundings of one when texture is predicted."""
 Raster = NDArray[np.float32]
 
 
@@ -123,10 +126,11 @@ def continue_under_sea(colour: Raster, land: NDArray[Any]) -> Raster:
 
 
 def texture_spread(colour: Raster, relief: Raster) -> Raster:
-    """log2 of the luminance's spread inside a base pixel: the spread between neighbours, 5 steps of cover, up to 7 of shaded relief."""
+    """log2 of the luminance's spread inside a base pixel, by cover, surroundings and relief (`bundle.appearance`)."""
     light = colour.mean(axis=-1)
-    variance = ndimage.uniform_filter(light**2, 3) - ndimage.uniform_filter(light, 3) ** 2
-    return (0.5 * np.log2(np.maximum(variance, 0) + 5.0**2 + (7 * np.tanh(np.exp2(relief) / 150)) ** 2)).astype(np.float32)
+    variance = ndimage.uniform_filter(light**2, AROUND) - ndimage.uniform_filter(light, AROUND) ** 2
+    deviation = np.sqrt(np.maximum(variance, 0))
+    return np.asarray(0.5 * np.log2(texture_variance(light, deviation, np.exp2(relief))), np.float32)
 
 
 def log_code(octaves: NDArray[Any]) -> NDArray[np.uint8]:
@@ -225,7 +229,8 @@ def base_rasters(data: Path, mask: CoastMask, prior: Path | None) -> dict[str, N
     elevation = (np.where(lakes.share > 0, lake_shore(over, land, relief), over) + lakes.surface).astype(np.int16)
     return {
         "elevation": elevation, "relief": relief, "texture": texture_spread(colour, relief),
-        "colour": np.clip(np.rint(colour), 0, 255).astype(np.uint8), "land": land, "water": lakes.surface,
+        "colour": np.clip(np.rint(colour + lift(colour.mean(axis=-1, keepdims=True))), 0, 255).astype(np.uint8),
+        "land": land, "water": lakes.surface,
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from terraloom.errors import InvalidArgumentError
+from terraloom_engines.bundle.appearance import darkened, texture_variance
 from terraloom_engines.bundle.averages import halved
 from terraloom_engines.bundle.planet.biomes import BRIGHTEST, land_colour
 from terraloom_engines.bundle.planet.climate import MAP_LEVEL, Climate
@@ -23,7 +24,7 @@ from terraloom_engines.tiling import TILE_SIZE, TileId, WorldKind, row_ground_sa
 
 F = np.float32
 Steps = NDArray[np.int32]
-VERSION = 2
+VERSION = 3
 """Grows whenever a planet changes for a seed."""
 STRIP_PIXELS = 1 << 16
 """Pixels evaluated at a time, so that a processor's cache holds them."""
@@ -76,13 +77,12 @@ class PlanetBase:
             return halved(self._rasters(patch.children))
         outer = patch.grown(1)
         level = self._level(outer)
-        light = _gradient_squared((level.colours[0] + level.colours[1] + level.colours[2]) * F(COLOUR_UNIT / 3))
-        shaded = F(7) * level.spread / (level.spread + F(150))
+        light = darkened((level.colours[0] + level.colours[1] + level.colours[2]) * F(COLOUR_UNIT / 3))
         out = np.zeros((len(CHANNELS), *patch.shape), np.int32)
         rasters = {
             "elevation": level.elevation, "relief": _stored_log2(level.spread), "land": level.land,
             "red": level.colours[0], "green": level.colours[1], "blue": level.colours[2],
-            "texture": _stored_log2(np.sqrt(F(25) + shaded * shaded + light * F(2 / 3))),
+            "texture": _stored_log2(np.sqrt(texture_variance(light, F(2) * np.sqrt(_gradient_squared(light)), level.spread))),
         }  # fmt: skip
         for name, raster in rasters.items():
             out[CHANNELS.index(name)] = raster[outer.window(patch)]

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from terraloom_engines.bundle.appearance import lift
 from terraloom_engines.bundle.planet.climate import LAPSE, Climate, moisture
 from terraloom_engines.bundle.planet.curves import Curve, Raster, smoothstep
 from terraloom_engines.bundle.planet.fractals import Fractal, Noise
@@ -61,8 +62,9 @@ def land_colour(noise: Noise, climate: Climate, patch: Patch, height: Raster, ro
     out = []
     for colour, desert, white in zip(vegetated, deserts, ICE, strict=True):
         ground = colour + bare * (desert - colour)
-        out.append(np.clip((ground + snow * (F(white) - ground)) * light, 0, BRIGHTEST))
-    return out
+        out.append(np.maximum((ground + snow * (F(white) - ground)) * light, F(0)))
+    lifted = lift((out[0] + out[1] + out[2]) * F(1 / 3))
+    return [np.minimum(band + lifted, F(BRIGHTEST)) for band in out]
 
 
 def _mixed(table: NDArray[np.float32], row: Raster, column: Raster) -> list[Raster]:
