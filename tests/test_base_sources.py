@@ -5,6 +5,7 @@ import pytest
 
 ndimage = pytest.importorskip("scipy.ndimage", reason="scipy is not installed: the training extra is tested where it is")
 
+from terraloom_engines.training.rasters import globe_sources  # noqa: E402
 from terraloom_engines.training.registration import OFFSETS, moved_by, registered  # noqa: E402
 
 
@@ -57,3 +58,21 @@ def test_relief_of_a_pixel_is_less_than_of_a_larger_cell_and_of_one_size_where_t
     assert (np.diff(octaves[SIDE // 2 :]) <= 0).all()
     at_60 = octaves[np.abs(np.arange(SIDE) - 1187).argmin()]  # a pixel of 4.9 km in a cell of 9.3 by 4.6 km
     assert at_60 == pytest.approx(5.0 + MISSED + GROWTH * np.log2(9784 * 0.5 / (9276 * np.sqrt(0.625))), abs=0.01)
+
+
+def test_the_globe_teaches_colour_on_square_pixels() -> None:
+    """Noise that is as wide as it is high on the ground stays so: its west-east differences are as large as its north-south ones."""
+    rows = slice(300, 556)
+    narrow = np.cos(np.radians(90 - (300 + 128) / 12))
+    noise = np.random.default_rng(6).standard_normal((256, 4320))
+    light = ndimage.gaussian_filter(noise, (1.5, 1.5 / narrow))
+    colour = np.zeros((2160, 4320, 3), np.uint8)
+    colour[rows] = np.clip(100 + 15 * light / light.std(), 1, 255)[..., None]
+    land = np.zeros((2160, 4320), np.uint8)
+    land[rows] = 255
+    nothing = np.zeros((2160, 4320), np.float32)
+    finest = [s.level for s in globe_sources({"rgb": colour, "land255": land, "elev": nothing, "sub_sd": nothing}) if s.level.gsd < 9500]
+    whole = [level for level in finest if level.valid.all()]
+    assert len(whole) > 5 and all(level.mean.shape == (3, 256, 256) for level in whole)
+    south, east = (np.mean([np.diff(level.mean[0], axis=axis).var() for level in whole]) for axis in (0, 1))
+    assert 0.9 < east / south < 1.1, "0.55 were cells taken as square"

@@ -58,6 +58,11 @@ def calm(texture: Steps, light: Steps) -> Steps:
     return np.minimum(texture, stored_spread(room_left.astype(np.float32) * np.float32(CALMEST * COLOUR_UNIT)))
 
 
+def balance(spec: StageSpec) -> NDArray[np.float32]:
+    """Factors (3, 1, 1) of what is new in east-west, north-south and diagonal details."""
+    return np.array([1 / spec.north_south, spec.north_south, 1], np.float32)[:, None, None]
+
+
 def gone_out(band: Steps) -> NDArray[np.float32]:
     """The scale below which a channel does not hold the others: 0 but for channels darker than `OUT`, `ALONE` for one at 0."""
     return np.maximum(np.float32(ALONE) - band.astype(np.float32) * np.float32(ALONE / OUT), np.float32(0))
@@ -118,7 +123,9 @@ class ImageryStage:
         around = colour[:, near, near].astype(np.float32)
         smooth = np.stack([smooth_details(band) for band in around])
         drawn = sample[:9].reshape(3, 3, *spread.shape) * spread + np.stack([kinks(band) for band in around]) * np.float32(self.spec.kinks)
-        departure, followed, exposed = self._guided(drawn - smooth, spread, colour, (parent[0], children.elevation), window)
+        departure, followed, exposed = self._guided(
+            (drawn - smooth) * balance(self.spec), spread, colour, (parent[0], children.elevation), window
+        )
         light = (departure[0] + departure[1] + departure[2]) * np.float32(1 / 3)
         shares = brightness_shares(bands)
         new = [followed[b] + (light + exposed) * shares[b] + (departure[b] - light) * np.float32(CHROMA) for b in range(3)]

@@ -42,6 +42,8 @@ class StageSpec:
     """Share of what relief has over the law of total variance that is taken back (`energy.py`); geometry alone."""
     breaching: float = 0.0
     """Share of their depth by which valleys are cut from pits to lower ground (`breaching.py`); geometry alone, 0 leaves pits alone."""
+    north_south: float = 1.0
+    """Factor of what is new in north-south details of colour; east-west ones get its inverse (weights that learnt from oblong pixels)."""
     guidance: float = 0.0
     """Largest share of a colour's texture that follows relief instead of the network, where colour goes with height (`guidance.py`)."""
 

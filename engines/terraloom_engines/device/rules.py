@@ -21,7 +21,7 @@ from terraloom_engines.device.finishing import (
 )
 from terraloom_engines.exposure import MARGIN
 from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
-from terraloom_engines.imagery import ALONE, CALMEST, CHROMA, HAZE, HEADROOM, NEAREST, OUT, WHITE
+from terraloom_engines.imagery import ALONE, CALMEST, CHROMA, HAZE, HEADROOM, NEAREST, OUT, WHITE, balance
 from terraloom_engines.lifting import COAST_SPREADS, EXCESS_PERCENT, REACH, RELIEF_RANGE, TALLEST, TO_THE_WATER, VARIANCE_TABLE
 from terraloom_engines.stages import StageSpec
 from terraloom_engines.upsampling import REACH as KINK_REACH
@@ -160,7 +160,8 @@ class Rules:
         bands, around = colour[:, inner, inner], colour[:, near, near].float()
         smooth = smooth_details(around)
         drawn = sample[:9].reshape(3, 3, *spread.shape) * spread + kinks(around) * spec.kinks
-        departure, followed, exposed = _guided(drawn - smooth, spread, spec, colour, below)
+        balanced = torch.stack([part * share.item() for part, share in zip((drawn - smooth).unbind(1), balance(spec), strict=True)], dim=1)
+        departure, followed, exposed = _guided(balanced, spread, spec, colour, below)
         light = (departure[0] + departure[1] + departure[2]) * (1 / 3)
         shares = _brightness_shares(bands)
         new = [followed[b] + (light + exposed) * shares[b] + (departure[b] - light) * CHROMA for b in range(3)]

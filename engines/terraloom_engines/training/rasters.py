@@ -14,6 +14,8 @@ from PIL import Image
 
 from terraloom_engines.training.pyramid import Level, Raster, finest_elevation, finest_imagery, pyramid
 
+CELL = 9276.0
+"""Metres from north to south of a cell of 5 arc-minutes."""
 HELD_OUT = ("ID_mackay30", "TX_plains90", "SRTM_S36E149", "CA_sba3m", "SRTM_baltoro", "l9kanto_3646", "s2_T32UQV_100", "t5_", "rmnp150")
 """Names (or their beginnings) of the regions no network is trained on."""
 HELD_OUT_LATITUDES = {"TW17": (24.8, 90.0)}
@@ -148,19 +150,26 @@ def imagery_sources(folder: Path) -> list[Source]:
 
 
 def globe_sources(coarse: dict[str, Any]) -> list[Source]:
-    """Blue Marble with its elevation on tiles of 256 x 256 at 9.3 km, between 55 south and 65 north (pixels taken as square)."""
+    """Blue Marble with its elevation on tiles of 256 x 256 at 9.3 km, between 55 south and 65 north.
+
+    Cells of 5 arc-minutes are narrower the farther from the equator: as many more columns are taken, and brought to square pixels. Taken as
+    they are, land is stretched from west to east, and the network that learns from it draws streaks.
+    """
     found: list[Source] = []
     for top in range(300, 1700, 200):
-        for left in range(0, 4320 - 256, 256):
-            window = np.s_[top : top + 256, left : left + 256]
-            valid = coarse["land255"][window] > 250
-            if valid.mean() < 0.3:
+        narrow = float(np.cos(np.radians(90 - (top + 128) / 12)))
+        width = round(256 / narrow)
+        for left in range(0, 4320 - width, 256):
+            window = np.s_[top : top + 256, left : left + width]
+            valid, _ = square_pixels((coarse["land255"][window] > 250).astype(np.float32), [CELL * narrow, CELL])
+            if (valid > 0.99).mean() < 0.3:
                 continue
-            latitude = 90 - (top + 128) / 12
-            gsd = 9276 * float(np.cos(np.radians(latitude))) ** 0.5
-            light = pyramid(finest_imagery(coarse["rgb"][window].astype(np.float32).transpose(2, 0, 1), gsd, valid))
-            spread = np.maximum(coarse["sub_sd"][window].astype(np.float32), 2)
-            dem = pyramid(Level(coarse["elev"][window].astype(np.float32)[None], spread, valid, gsd))
+            colour, gsd = square_pixels(coarse["rgb"][window], [CELL * narrow, CELL])
+            light = pyramid(finest_imagery(colour.astype(np.float32).transpose(2, 0, 1), gsd, valid > 0.99))
+            spread, elevation = (
+                square_pixels(coarse[name][window].astype(np.float32), [CELL * narrow, CELL])[0] for name in ("sub_sd", "elev")
+            )
+            dem = pyramid(Level(elevation[None], np.maximum(spread, 2), valid > 0.99, gsd))
             name = f"globe_{top}_{left}"
             found.extend(Source(name, i, False, partner=h) for i, h in zip(light, dem, strict=True))
     return found
