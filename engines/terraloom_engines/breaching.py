@@ -16,11 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from terraloom_engines.conservation import bound_scale, conserve, interleave, split_children
+from terraloom_engines.conservation import bound_scale, conserve, interleave
 
 Steps = NDArray[np.int32]
 Real = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Places = NDArray[np.intp]
 
 REACH = 4
 """Children within which a pit's water looks for lower ground."""
@@ -58,89 +59,138 @@ def ways() -> tuple[Way, ...]:
 WAYS = ways()
 
 
+class Ground:
+    """The children of a window as a raster with a rim of `REACH` pixels of `NOWHERE`, and as deviations from their parents by block.
+
+    Pixels are named by their place in the flattened raster, blocks by that of their parent in the flattened window: few of either change.
+    """
+
+    def __init__(self, parent: Real, steps: Real) -> None:
+        """Parents (H, W), and deviations (4, H, W), which are written to."""
+        self.shape = rows, columns = parent.shape
+        self.parent, self.steps = parent.reshape(-1), steps.reshape(4, -1)
+        self.raster = np.full((2 * (rows + REACH), 2 * (columns + REACH)), NOWHERE, np.float32)
+        self.inside = self.raster[REACH:-REACH, REACH:-REACH]
+        self.flat, self.width = self.raster.reshape(-1), self.raster.shape[1]
+        interleave(parent + steps, self.inside)
+
+    def away(self, place: tuple[int, int]) -> int:
+        """How far apart pixels lie that are so many rows and columns away."""
+        return place[0] * self.width + place[1]
+
+    def pits(self) -> tuple[Places, Real]:
+        """Pixels below all eight neighbours, and the least of those; at the rim of the window there are none."""
+        height = self.inside
+        beside = np.minimum(height[:, :-2], height[:, 2:])
+        across = np.minimum(beside, height[:, 1:-1])
+        lowest = np.minimum(across[:-2], across[2:])
+        np.minimum(lowest, beside[1:-1], out=lowest)
+        found = np.flatnonzero(height[1:-1, 1:-1] < lowest)
+        rows, columns = np.divmod(found, lowest.shape[1])
+        return (rows + REACH + 1) * self.width + columns + REACH + 1, lowest.reshape(-1)[found]
+
+    def blocks_of(self, pixels: Places, free: Mask) -> Places:
+        """The `free` blocks that hold some of these pixels, each once."""
+        rows, columns = np.divmod(pixels, self.width)
+        touched = np.zeros(self.parent.shape, np.bool_)
+        touched[(rows - REACH) // 2 * self.shape[1] + (columns - REACH) // 2] = True
+        return np.flatnonzero(touched & free.reshape(-1))
+
+    def pixels_of(self, blocks: Places) -> Places:
+        """The four children of each block, (4, n)."""
+        rows, columns = np.divmod(blocks, self.shape[1])
+        first = (2 * rows + REACH) * self.width + 2 * columns + REACH
+        return first + np.array([0, 1, self.width, self.width + 1])[:, None]
+
+    def put(self, blocks: Places, steps: Real) -> None:
+        """Other deviations (4, n) for these blocks."""
+        self.steps[:, blocks] = steps
+        self.flat[self.pixels_of(blocks)] = self.parent[blocks] + steps
+
+
 def drained(parent: Steps, children: Steps, free: Mask, limits: tuple[Real, Real], share: float) -> Steps:
     """Children (4, H, W) of their parents (H, W), stored heights, with pits breached by `share` where a block is `free` (H, W) to change.
 
     `limits` (H, W): how far below its parent, and how far above, a child may be. What lies in the outermost `MARGIN` parents is not to
     be used.
     """
-    ground, steps = parent.astype(np.float32), (children - parent).astype(np.float32)
+    steps = (children - parent).astype(np.float32)
+    ground = Ground(parent.astype(np.float32), steps)
+    before = steps.copy()
     for _ in range(EVENED):
-        steps = evened(ground, steps, free)
-    steps = breached(ground, steps, free, share)
+        even(ground, free)
+    breach(ground, free, share)
     for _ in range(EVENED):
-        steps = evened(ground, steps, free)
-    return np.where(free, conserve(parent, steps * bound_scale(steps, *limits)), children).astype(np.int32)
+        even(ground, free)
+    scale = bound_scale(steps, *limits)
+    # All others are what they were: whole numbers, within their limits, of their parent's mean.
+    other = (steps != before).any(axis=0) | (scale < 1) | (children.sum(axis=0, dtype=np.int32) != 4 * parent)
+    rows, columns = np.nonzero(other & free)
+    out = children.copy()
+    out[:, rows, columns] = conserve(parent[rows, columns], steps[:, rows, columns] * scale[rows, columns])
+    return out
 
 
-def evened(parent: Real, steps: Real, free: Mask) -> Real:
-    """Deviations (4, H, W) with pits raised to their lowest neighbour, which is lowered in turn; means of blocks are kept."""
-    height = interleave(parent + steps)
-    lowest = lowest_neighbours(height)
-    rows, columns = np.nonzero(height < lowest)
-    outlet, padded = lowest[rows, columns], np.pad(height, 1, constant_values=NOWHERE)
-    depth, taken = outlet - height[rows, columns], np.zeros_like(padded)
-    for dy, dx in NEIGHBOURS:
-        row, column = rows + 1 + dy, columns + 1 + dx
-        here = padded[row, column] == outlet
-        np.maximum.at(taken, (row[here], column[here]), depth[here])
-    change = taken[1:-1, 1:-1] * np.float32(-LOWERED)
-    change[rows, columns] += depth * np.float32(RAISED)
-    return steps + without_mean(split_children(change), free)
+def even(ground: Ground, free: Mask) -> None:
+    """Raises pits to their lowest neighbour, which is lowered in turn, where blocks are `free`; their means are kept."""
+    pits, outlet = ground.pits()
+    depth, taken = outlet - ground.flat[pits], np.zeros_like(ground.flat)
+    around = pits + np.array([ground.away(place) for place in NEIGHBOURS])[:, None]
+    lowest = ground.flat[around] == outlet
+    outlets = around[lowest]
+    np.maximum.at(taken, outlets, np.broadcast_to(depth, lowest.shape)[lowest])
+    taken[outlets] *= np.float32(-LOWERED)  # an outlet is no pit
+    taken[pits] += depth * np.float32(RAISED)
+    blocks = ground.blocks_of(np.concatenate([pits, outlets]), free)
+    change = taken[ground.pixels_of(blocks)]
+    ground.put(blocks, ground.steps[:, blocks] + without_mean(change))
 
 
-def breached(parent: Real, steps: Real, free: Mask, share: float) -> Real:
-    """Deviations (4, H, W) with valleys cut from pits to lower ground; means of blocks are kept, and their variance where it can be."""
-    height = interleave(parent + steps)
-    depth = split_children(valleys(height) - height)
-    rows, columns = np.nonzero((depth < 0).any(axis=0) & free)
-    own, cut = steps[:, rows, columns], depth[:, rows, columns] * np.float32(share)
+def breach(ground: Ground, free: Mask, share: float) -> None:
+    """Cuts valleys from pits to lower ground by `share` of their depth; means of blocks are kept, and their variance where it can be."""
+    pixels, lowered = valleys(ground)
+    blocks = ground.blocks_of(pixels, free)
+    children = ground.pixels_of(blocks)
+    own, cut = ground.steps[:, blocks], (lowered[children] - ground.flat[children]) * np.float32(share)
     dug = cut < 0
     heaped = -_sum(cut) / np.maximum(4 - dug.sum(axis=0), 1).astype(np.float32)
-    change = without_mean(np.where(dug, cut, heaped), np.True_)
+    change = without_mean(np.where(dug, cut, heaped))
     # The factor of a block's own deviations at which those and the change together have the variance of the larger of both.
     squares, mixed, new = (_sum(a.astype(np.float64) * b) for a, b in ((own, own), (own, change), (change, change)))
     root = np.sqrt(np.maximum(mixed * mixed - squares * (new - np.maximum(squares, new)), 0))
     factor = np.clip((root - mixed) / np.maximum(squares, 1e-9), 0, 1).astype(np.float32)
-    out = steps.copy()
-    out[:, rows, columns] = own * factor + change
-    return out
+    ground.put(blocks, own * factor + change)
 
 
-def valleys(height: Real) -> Real:
-    """Heights (H, W) with a way cut from every pit to lower ground within `REACH`, where there is some."""
-    rows, columns = np.nonzero(height < lowest_neighbours(height))
-    padded = np.pad(height, REACH, constant_values=NOWHERE)
-    rows, columns, bottom = rows + REACH, columns + REACH, height[rows, columns]
-    least, chosen = np.full(len(rows), np.inf, np.float32), np.full(len(rows), -1)
-    for number, way in enumerate(WAYS):
-        end = padded[rows + way.end[0], columns + way.end[1]]
-        digging = np.zeros(len(rows), np.float32)
-        for (dy, dx), along in zip(way.between, way.shares, strict=True):
-            digging += np.maximum(padded[rows + dy, columns + dx] - (bottom + (end - bottom) * np.float32(along)), 0)
-        better = (end < bottom) & (digging < least)
-        least, chosen = np.where(better, digging, least), np.where(better, number, chosen)
-    out = padded.copy()
-    for number, way in enumerate(WAYS):
-        taken = chosen == number
-        row, column, start = rows[taken], columns[taken], bottom[taken]
-        end = padded[row + way.end[0], column + way.end[1]]
-        for (dy, dx), along in zip(way.between, way.shares, strict=True):
-            np.minimum.at(out, (row + dy, column + dx), start + (end - start) * np.float32(along))
-    return out[REACH:-REACH, REACH:-REACH]
+def valleys(ground: Ground) -> tuple[Places, Real]:
+    """Pixels that lie on a way from a pit to lower ground within `REACH` and are lowered for it, and the flattened raster with those ways.
+
+    Every pit takes the way with the least digging, of several the shortest.
+    """
+    pits, _ = ground.pits()
+    bottom = ground.flat[pits]
+    ends = ground.flat[pits + np.array([ground.away(way.end) for way in WAYS])[:, None]]
+    digging = np.full(ends.shape, np.inf, np.float32)
+    for way, end, dug in zip(WAYS, ends, digging, strict=True):
+        (there,) = np.nonzero(end < bottom)
+        total, start, fall = np.zeros(len(there), np.float32), bottom[there], end[there] - bottom[there]
+        for place, along in zip(way.between, way.shares, strict=True):
+            total += np.maximum(ground.flat[pits[there] + ground.away(place)] - (start + fall * np.float32(along)), 0)
+        dug[there] = total
+    chosen, lowered, cut = digging.argmin(axis=0), ground.flat.copy(), []
+    for number, (way, end) in enumerate(zip(WAYS, ends, strict=True)):
+        (taken,) = np.nonzero((chosen == number) & (end < bottom))
+        start, fall = bottom[taken], end[taken] - bottom[taken]
+        for place, along in zip(way.between, way.shares, strict=True):
+            cut.append(pits[taken] + ground.away(place))
+            np.minimum.at(lowered, cut[-1], start + fall * np.float32(along))
+    pixels = np.concatenate(cut)
+    return pixels[lowered[pixels] < ground.flat[pixels]], lowered
 
 
-def lowest_neighbours(height: Real) -> Real:
-    """The least of every pixel's eight neighbours (H, W); at the rim a pixel stands in for those that it lacks."""
-    padded = np.pad(height, 1, mode="edge")
-    beside = np.minimum(padded[:, :-2], padded[:, 2:])
-    across = np.minimum(beside, padded[:, 1:-1])
-    return np.minimum(np.minimum(across[:-2], across[2:]), beside[1:-1])
-
-
-def without_mean(change: Real, free: Mask | np.bool_) -> Real:
-    """Changes (4, ...) less their blocks' means; none where a block is not free."""
-    return np.where(free, change - _sum(change) * np.float32(0.25), np.float32(0))
+def without_mean(change: Real) -> Real:
+    """Changes (4, ...) less their blocks' means."""
+    return change - _sum(change) * np.float32(0.25)
 
 
 def _sum(values: NDArray[np.floating]) -> NDArray[np.floating]:
