@@ -10,7 +10,8 @@ four for 2.5 times the pixels of one.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from concurrent.futures import Executor, Future
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from terraloom.errors import CancelledError
 from terraloom_engines.bundle.base import Base
 from terraloom_engines.conservation import interleave, split_children
-from terraloom_engines.field import Field
+from terraloom_engines.field import CHANNELS, Field
 from terraloom_engines.imagery import ImageryStage
 from terraloom_engines.lifting import LiftingStage, Waters
 from terraloom_engines.spans import span
@@ -26,6 +27,7 @@ from terraloom_engines.stages import StageSpec, Window
 from terraloom_engines.tiling import TILE_SIZE, TileId
 
 Steps = NDArray[np.int32]
+T = TypeVar("T")
 
 
 class FieldCache(Protocol):
@@ -94,6 +96,9 @@ class Stages(NamedTuple):
 
     lifting: LiftingStage
     imagery: ImageryStage
+    aside: Executor | None = None
+    """What the rules of one stage run on beside those of the other, which need not wait for them: numpy's loops let go of the
+    interpreter. Without it they run one after the other."""
 
     @property
     def loss(self) -> int:
@@ -105,24 +110,42 @@ class Stages(NamedTuple):
         return cut_fields(self._rasters(parent, step_window(parent, children, self.loss), mask), children, 2 * self.loss)
 
     def _rasters(self, parent: Field, window: Window, mask: Steps | None) -> Steps:
-        """Geometry first, then imagery that knows it, below a window, with the halo."""
-        lifting, colouring = self
+        """Geometry first, then imagery that knows it, below a window, with the halo.
+
+        While heights are finished, colour is told what it needs of the parents alone; while colours are, water cuts valleys. Networks have
+        all cores to themselves.
+        """
+        lifting, colouring = self.lifting, self.imagery
         rows, columns = place_in_field(parent, window)
-        elevation, relief, land, *bands, texture, water = np.ascontiguousarray(parent.data[:, rows, columns])
-        waters = Waters(land, water, mask)
-        geometry = lifting.refine(window, elevation, relief, waters, None)
+        elevation, relief, land, *bands, texture, water = data = np.ascontiguousarray(parent.data[:, rows, columns])
+        waters, within = Waters(land, water, mask), window.inner(lifting.spec.halo)
         outer = slice(lifting.spec.halo, window.side - lifting.spec.halo)
-        colours = colouring.refine(
-            window.inner(lifting.spec.halo), np.stack(bands)[:, outer, outer], texture[outer, outer], land[outer, outer],
-            (elevation[outer, outer], relief[outer, outer]), geometry,
-        )  # fmt: skip
-        cut = colouring.spec.halo
-        inner = slice(cut, geometry.elevation.shape[-1] - cut)
-        geometry = lifting.drained(window, elevation, waters, geometry)
-        rasters = [getattr(geometry, name)[:, inner, inner] for name in ("elevation", "relief", "land")]
+        heights, spreads = elevation[outer, outer], texture[outer, outer]
+        colour = data[CHANNELS.index("red") :][: len(bands), outer, outer]
+        sample = lifting.drawn(window, elevation, relief, waters, None)
+        foretold = self._begun(lambda: colouring.foretold(within, colour, spreads, heights))
+        geometry = lifting.finished(sample, window, elevation, relief, waters)
+        told, coarse = foretold.result(), (heights, relief[outer, outer])
+        sample = colouring.drawn(told, within, colour, spreads, land[outer, outer], coarse, geometry)
+        drained = self._begun(lambda: lifting.drained(window, elevation, waters, geometry))
+        colours = colouring.finished(sample, told, within, colour, spreads, (heights, geometry.elevation))
+        ground, cut = drained.result(), colouring.spec.halo
+        inner = slice(cut, within.side - cut)
+        rasters = [raster[:, inner, inner] for raster in (ground.elevation, ground.relief, ground.land)]
         rasters += [colours.colour[:, band] for band in range(3)] + [colours.texture]
         rasters += [np.broadcast_to(water[self.loss : -self.loss, self.loss : -self.loss], colours.texture.shape)]
-        return np.stack([interleave(raster) for raster in rasters])
+        made = np.empty((len(rasters), 2 * colours.texture.shape[-2], 2 * colours.texture.shape[-1]), np.int32)
+        for raster, out in zip(rasters, made, strict=True):
+            interleave(raster, out)
+        return made
+
+    def _begun(self, work: Callable[[], T]) -> "Future[T]":
+        """Work that may run beside what follows."""
+        if self.aside is not None:
+            return self.aside.submit(work)
+        done: Future[T] = Future()
+        done.set_result(work())
+        return done
 
 
 def alone() -> Step | None:

@@ -13,35 +13,48 @@ Deviation = NDArray[np.float32]
 Steps = NDArray[np.int32]
 Number = TypeVar("Number", bound=np.generic)
 
-_SIGNS = ((-1, -1, 1), (1, -1, -1), (-1, 1, -1), (1, 1, 1))
-
 
 def deviations(details: Deviation) -> Deviation:
     """Child offsets (4, H, W) from Haar details (3, H, W): west-east, north-south, diagonal."""
-    return np.stack([a * details[0] + b * details[1] + c * details[2] for a, b, c in _SIGNS]).astype(np.float32)
+    across, south, diagonal = details
+    out = np.empty((4, *across.shape), np.float32)
+    together, apart = across + south, across - south
+    np.subtract(diagonal, together, out=out[0])
+    np.subtract(apart, diagonal, out=out[1])
+    np.add(apart, diagonal, out=out[2])
+    np.negative(out[2], out=out[2])
+    np.add(together, diagonal, out=out[3])
+    return out
 
 
 def bound_scale(deviation: Deviation, below: NDArray[np.float32], above: NDArray[np.float32]) -> NDArray[np.float32]:
     """Largest factor in 0..1 (H, W) that keeps all four deviations between `-below` and `above` (both >= 0)."""
-    low, high = -deviation.min(axis=0), deviation.max(axis=0)
-    scale = np.minimum(1, np.minimum(below / np.maximum(low, np.float32(1e-6)), above / np.maximum(high, np.float32(1e-6))))
-    return scale.astype(np.float32)
+    low, high = deviation.min(axis=0), deviation.max(axis=0)
+    np.maximum(np.negative(low, out=low), np.float32(1e-6), out=low)
+    np.maximum(high, np.float32(1e-6), out=high)
+    scale = np.minimum(np.divide(below, low, out=low), np.divide(above, high, out=high), out=low)
+    return np.minimum(scale, np.float32(1), out=scale)
 
 
 def conserve(parent: Steps, deviation: Deviation) -> Steps:
-    """Integer children (4, H, W) whose sum is exactly four times the parent (H, W): largest-remainder rounding (Hamilton's method)."""
-    whole = np.floor(deviation).astype(np.int32)
-    remainder = deviation - whole
-    short = -whole.sum(axis=0)
-    children = parent + whole
+    """Integer children (4, ...) whose sum is exactly four times the parent (...): largest-remainder rounding (Hamilton's method)."""
+    floor = np.floor(deviation)
+    whole = floor.astype(np.int32)
+    remainder = deviation.astype(np.float64)  # in float32 a little below 0 would be as good as 1
+    remainder -= floor
+    short = np.clip(-whole.sum(axis=0, dtype=np.int32), 0, 4).astype(np.int8)
+    ahead = np.zeros(deviation.shape, np.int8)
     for i in range(4):
-        ahead = np.zeros(parent.shape, np.int32)
-        for j in range(4):
-            if j != i:
-                ahead += (remainder[j] > remainder[i]) if j > i else (remainder[j] >= remainder[i])
-        children[i] += (ahead < short).astype(np.int32)
+        ahead[i] += i
+        for j in range(i + 1, 4):
+            larger = (remainder[j] > remainder[i]).view(np.int8)
+            ahead[i] += larger
+            ahead[j] -= larger
+    children = whole
+    children += parent
+    children += (ahead < short).view(np.int8)
     # Deviations add up to zero but for float rounding: what that leaves over (at most a few steps) goes to the first child.
-    children[0] += 4 * parent - children.sum(axis=0)
+    children[0] += 4 * parent - children.sum(axis=0, dtype=np.int32)
     return children
 
 
@@ -63,9 +76,10 @@ def keep_sides(children: Steps, dry: NDArray[np.bool_], parent: Steps, least: St
     return np.where((excess == 0) | (count > 0), held + move, alone).astype(np.int32)
 
 
-def interleave(children: NDArray[Number]) -> NDArray[Number]:
-    """Four children (4, ..., H, W) to their raster (..., 2H, 2W)."""
-    out = np.empty((*children.shape[1:-2], 2 * children.shape[-2], 2 * children.shape[-1]), children.dtype)
+def interleave(children: NDArray[Number], out: NDArray[Number] | None = None) -> NDArray[Number]:
+    """Four children (4, ..., H, W) to their raster (..., 2H, 2W), which is `out` where that is given."""
+    if out is None:
+        out = np.empty((*children.shape[1:-2], 2 * children.shape[-2], 2 * children.shape[-1]), children.dtype)
     out[..., ::2, ::2], out[..., ::2, 1::2], out[..., 1::2, ::2], out[..., 1::2, 1::2] = children
     return out
 
@@ -78,4 +92,10 @@ def split_children(raster: NDArray[Number]) -> NDArray[Number]:
 def block_details(children: NDArray[np.number]) -> NDArray[np.float32]:
     """Haar details (3, H, W) of four children (4, H, W), in their unit."""
     nw, ne, sw, se = children.astype(np.float32)
-    return np.stack([(ne + se - nw - sw) / 4, (sw + se - nw - ne) / 4, (nw + se - ne - sw) / 4])
+    out = np.empty((3, *nw.shape), np.float32)
+    for detail, (first, second, third) in zip(out, ((ne, nw, sw), (sw, nw, ne), (nw, ne, sw)), strict=True):
+        np.add(first, se, out=detail)
+        detail -= second
+        detail -= third
+        detail /= 4
+    return out

@@ -39,6 +39,7 @@ def shifts(total: NDArray[np.int64], between: NDArray[np.int64], inside: NDArray
     Variances are four times those of a parent, in squared steps of elevation: `total` of the parent, `between` its children, and `inside`
     them, as drawn. The outermost `RADIUS` pixels see their neighbours repeated.
     """
-    sums = box_sums(np.pad(np.stack([total - between, inside]), ((0, 0), (RADIUS, RADIUS), (RADIUS, RADIUS)), mode="edge"), RADIUS)
+    around = np.pad(np.stack([total - between, inside]), ((0, 0), (RADIUS, RADIUS), (RADIUS, RADIUS)), mode="edge")
+    left, present = box_sums(around, RADIUS).astype(np.float64)
     edges, lowest = shift_edges(share)
-    return (lowest + np.searchsorted(edges, sums[0].astype(np.float64) / sums[1].astype(np.float64))).astype(np.int32)
+    return np.searchsorted(edges, np.divide(left, present, out=left)).astype(np.int32) + np.int32(lowest)

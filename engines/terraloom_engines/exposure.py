@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from terraloom_engines.conservation import block_details, interleave, split_children
 from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT
-from terraloom_engines.guidance import LARGEST_DETAIL, ROUGHNESS_RADIUS, box_sums
+from terraloom_engines.guidance import LARGEST_DETAIL, ROUGHNESS_RADIUS, typical_detail
 from terraloom_engines.upsampling import REACH as SMOOTH_REACH
 from terraloom_engines.upsampling import smooth_details
 
@@ -43,10 +43,16 @@ def exposure(elevation: Steps, gsd: Real, sunward: Real) -> tuple[Real, Real]:
     unit: Real = (np.full(gsd.shape, ELEVATION_UNIT / 2, np.float32) / gsd)[1:-1, None]
     east = (elevation[1:-1, 2:] - elevation[1:-1, :-2]).astype(np.float32) * unit
     north = (elevation[:-2, 1:-1] - elevation[2:, 1:-1]).astype(np.float32) * unit
-    facing = north * sunward[1:-1, None] - east * np.float32(MORNING)
-    bare = (east * east + north * north - np.float32(GENTLE)) * np.float32(1 / (STEEP - GENTLE))
-    squashed = (facing / (np.abs(facing) + np.float32(1))).astype(np.float32)
-    return squashed, np.clip(bare, np.float32(0), np.float32(1))
+    facing = north * sunward[1:-1, None]
+    facing -= east * np.float32(MORNING)
+    bare = np.multiply(east, east, out=east)
+    bare += np.multiply(north, north, out=north)
+    bare -= np.float32(GENTLE)
+    bare *= np.float32(1 / (STEEP - GENTLE))
+    steepness = np.abs(facing, out=north)
+    steepness += np.float32(1)
+    facing /= steepness
+    return facing, np.clip(bare, np.float32(0), np.float32(1), out=bare)
 
 
 def light_details(light: Steps, spread: Real, parent: Steps, children: Steps, rows: tuple[Real, Real]) -> tuple[Real, Real]:
@@ -65,12 +71,19 @@ def light_details(light: Steps, spread: Real, parent: Steps, children: Steps, ro
     cut = slice(MARGIN - ROUGHNESS_RADIUS, ROUGHNESS_RADIUS - MARGIN)
     here = light[cut, cut].astype(np.float32)
     sun, rock = here * np.float32(SUNNY), np.float32(ROCK) - here
-    new = block_details(facing * sun + bare * rock) - (smooth_details(coarse[0]) * sun + smooth_details(coarse[1]) * rock)
-    whole = np.rint(new).astype(np.int64)
-    power = box_sums((whole * whole).sum(axis=0), ROUGHNESS_RADIUS).astype(np.float64)
-    typical = np.sqrt(power / (3 * (2 * ROUGHNESS_RADIUS + 1) ** 2)).astype(np.float32) + np.float32(1)
+    new = block_details(_together(facing, sun, bare, rock))
+    new -= _together(smooth_details(coarse[0]), sun, smooth_details(coarse[1]), rock)
+    typical = typical_detail(new) + np.float32(1)
     kept = np.minimum(typical, spread * np.float32(LARGEST_SHARE))
     inner = slice(ROUGHNESS_RADIUS, -ROUGHNESS_RADIUS)
     limit = typical * np.float32(LARGEST_DETAIL)
     share = kept / np.maximum(spread, np.float32(1))
     return np.clip(new[:, inner, inner], -limit, limit) * (kept / typical), np.minimum(share * share, np.float32(MOST_TAKEN))
+
+
+def _together(facing: Real, sun: Real, bare: Real, rock: Real) -> Real:
+    """What both change light by; the first and the third are written over."""
+    facing *= sun
+    bare *= rock
+    facing += bare
+    return facing

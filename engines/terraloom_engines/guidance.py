@@ -40,14 +40,27 @@ SCALE = 1 << 16
 def box_sums(values: NDArray[np.int64], radius: int) -> NDArray[np.int64]:
     """Sums over squares of 2 `radius` + 1 pixels: (..., H, W) to (..., H - 2 radius, W - 2 radius)."""
     side = 2 * radius + 1
-    rows, columns = values.shape[-2] - side + 1, values.shape[-1] - side + 1
-    total = np.cumsum(values, axis=-1)
-    across = total[..., side - 1 :].copy()
-    across[..., 1:] -= total[..., : columns - 1]
-    total = np.cumsum(across, axis=-2)
-    both = total[..., side - 1 :, :].copy()
-    both[..., 1:, :] -= total[..., : rows - 1, :]
-    return both
+    total = np.cumsum(row_sums(values, side), axis=-1)
+    out = np.empty((*total.shape[:-1], total.shape[-1] - side + 1), total.dtype)
+    out[..., 0] = total[..., side - 1]
+    np.subtract(total[..., side:], total[..., :-side], out=out[..., 1:])
+    return out
+
+
+def row_sums(values: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Sums of `count` rows that follow each other: (..., H, W) to (..., H - count + 1, W), by sums of 1, 2, 4, ... of them."""
+    rows = values.shape[-2] - count + 1
+    total, done, run, length = None, 0, values, 1
+    while done < count:
+        if count & length:
+            part = run[..., done : done + rows, :]
+            total = part if total is None else total + part
+            done += length
+        if done < count:
+            run = run[..., :-length, :] + run[..., length:, :]
+            length *= 2
+    assert total is not None
+    return total
 
 
 def correlations(colour: Steps, elevation: Steps) -> tuple[Real, Real]:
@@ -57,9 +70,14 @@ def correlations(colour: Steps, elevation: Steps) -> tuple[Real, Real]:
     there is in so few pixels is mostly chance.
     """
     count = (2 * RADIUS + 1) ** 2
-    height, bands = elevation.astype(np.int64), colour.astype(np.int64)
-    light = bands.sum(axis=0)
-    sums = box_sums(np.concatenate([(height, height * height, light * light), bands, bands * height]), RADIUS)
+    rasters = np.empty((9, *elevation.shape), np.int64)
+    rasters[0], rasters[3:6] = elevation, colour
+    height, bands = rasters[0], rasters[3:6]
+    light = colour[0] + colour[1] + colour[2]
+    np.multiply(height, height, out=rasters[1])
+    np.multiply(light, light, out=rasters[2], dtype=np.int64)
+    np.multiply(bands, height, out=rasters[6:])
+    sums = box_sums(rasters, RADIUS)
     mean, means = sums[0], sums[3:6]
     together = (count * sums[6:] - means * mean).astype(np.float64)
     height_variance = (count * sums[1] - mean * mean).astype(np.float64) + (count * HEIGHT_NOISE) ** 2
@@ -79,6 +97,15 @@ def shares(correlation: Real, largest: float) -> Real:
     return np.sign(correlation) * np.minimum(beyond, np.float32(largest))
 
 
+def typical_detail(details: Real) -> Real:
+    """Root of the mean square of details (3, H, W) round every pixel, (H', W') with H' = H - 2 ROUGHNESS_RADIUS."""
+    whole = np.rint(details).astype(np.int64)
+    whole *= whole
+    power = box_sums(whole[0] + whole[1] + whole[2], ROUGHNESS_RADIUS).astype(np.float64)
+    power /= 3 * (2 * ROUGHNESS_RADIUS + 1) ** 2
+    return np.sqrt(power, out=power).astype(np.float32)
+
+
 def relief_details(parent: Steps, children: Steps, margin: int) -> Real:
     """What is new in the heights of four children (4, H, W), in typical details of the place: (3, H - 2 margin, W - 2 margin).
 
@@ -86,10 +113,10 @@ def relief_details(parent: Steps, children: Steps, margin: int) -> Real:
     """
     outer = margin - ROUGHNESS_RADIUS
     near, far = slice(outer, parent.shape[-1] - outer), slice(outer - SMOOTH_REACH, parent.shape[-1] - outer + SMOOTH_REACH)
-    new = block_details(children[:, near, near]) - smooth_details(parent[far, far].astype(np.float32))
-    whole = np.rint(new).astype(np.int64)
-    power = box_sums((whole * whole).sum(axis=0), ROUGHNESS_RADIUS).astype(np.float64)
-    typical = np.sqrt(power / (3 * (2 * ROUGHNESS_RADIUS + 1) ** 2)).astype(np.float32) + np.float32(HEIGHT_NOISE)
+    new = block_details(children[:, near, near])
+    new -= smooth_details(parent[far, far].astype(np.float32))
+    typical = typical_detail(new) + np.float32(HEIGHT_NOISE)
     inner = slice(ROUGHNESS_RADIUS, new.shape[-1] - ROUGHNESS_RADIUS)
     limit = np.float32(LARGEST_DETAIL)
-    return np.clip(new[:, inner, inner] / typical, -limit, limit)
+    details = new[:, inner, inner] / typical
+    return np.clip(details, -limit, limit, out=details)

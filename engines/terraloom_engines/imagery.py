@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from terraloom_engines import cover, exposure, guidance
 from terraloom_engines.conservation import block_details, bound_scale, conserve, deviations
 from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
-from terraloom_engines.lifting import RELIEF_RANGE, Geometry, child_relief, slope_spread, spread_of, stored_spread
+from terraloom_engines.lifting import RELIEF_RANGE, Geometry, child_relief, not_below, slope_spread, spread_of, stored_spread
 from terraloom_engines.runtimes import Graph
-from terraloom_engines.stages import StageSpec, Window, draw_sample
-from terraloom_engines.upsampling import REACH, kinks, smooth_details
+from terraloom_engines.stages import Array, StageSpec, Window, draw_noise, draw_sample, in_units
+from terraloom_engines.upsampling import REACH, kinks_of, smooth_details
 
 Steps = NDArray[np.int32]
 Details = NDArray[np.float32]
@@ -55,7 +55,11 @@ def room(distance: NDArray[np.float32], away: NDArray[np.float32]) -> NDArray[np
 def calm(texture: Steps, light: Steps) -> Steps:
     """Stored texture spreads, no larger than what light (stored steps) has room for."""
     room_left = np.minimum(light, WHITE - light) + HAZE // 2
-    return np.minimum(texture, stored_spread(room_left.astype(np.float32) * np.float32(CALMEST * COLOUR_UNIT)))
+    return np.minimum(texture, _LARGEST_TEXTURE.take(room_left, mode="clip"))
+
+
+_LARGEST_TEXTURE = stored_spread(np.arange(WHITE // 2 + HAZE // 2 + 1, dtype=np.float32) * np.float32(CALMEST * COLOUR_UNIT))
+"""Of all rooms that light may have."""
 
 
 def balance(spec: StageSpec) -> NDArray[np.float32]:
@@ -71,24 +75,60 @@ def gone_out(band: Steps) -> NDArray[np.float32]:
 def brightness_shares(bands: Steps) -> NDArray[np.float32]:
     """What each channel (3, H, W) takes of a change of light, 1 on average: land in shade keeps its hue."""
     total = (bands[0] + bands[1] + bands[2] + 3 * HAZE).astype(np.float32)
-    return (bands + HAZE).astype(np.float32) * np.float32(3) / total
+    shares = (bands + HAZE).astype(np.float32)
+    shares *= np.float32(3)
+    shares /= total
+    return shares
 
 
-def finish(bands: Steps, smooth: Details, new: list[Details], away: Details) -> Steps:
+def finish(bands: Steps, smooth: Details, new: Details, away: Details) -> Steps:
     """Children (4, 3, H, W) of `bands` (3, H, W): the smooth ones and what is new in them (3, 3, H, W), as far as there is room.
 
     What is new is scaled by one factor, so that the smooth part stays: a pixel without any room would be a plate with straight edges.
     """
     scales, children, steps = [], [], []
     for band, upsampled, details in zip(bands, smooth, new, strict=True):
-        own, deviation = band.astype(np.float32), deviations(upsampled)
-        steps.append(deviations(details))
-        children.append(deviation * bound_scale(deviation, own, np.float32(WHITE) - own))
-        low = own + children[-1]
-        way, distance = np.abs(steps[-1]), np.where(steps[-1] < 0, low, np.float32(WHITE) - low)
-        scales.append(np.minimum((room(distance, away) / np.maximum(way, np.float32(1e-6))).min(axis=0), np.float32(1)))
+        own, deviation, step = band.astype(np.float32), deviations(upsampled), deviations(details)
+        deviation *= bound_scale(deviation, own, np.float32(WHITE) - own)
+        scales.append(_largest_scale(own + deviation, step, away))
+        children.append(deviation)
+        steps.append(step)
     together = reduce(np.minimum, [np.maximum(scale, gone_out(band)) for scale, band in zip(scales, bands, strict=True)])
-    return np.stack([conserve(bands[b], children[b] + steps[b] * np.minimum(together, scales[b])) for b in range(3)], axis=1)
+    out = np.empty((4, *bands.shape), np.int32)
+    for number, (band, child, step) in enumerate(zip(bands, children, steps, strict=True)):
+        step *= np.minimum(together, scales[number])
+        step += child
+        out[:, number] = conserve(band, step)
+    return out
+
+
+def _largest_scale(smooth: Details, steps: Details, away: Details) -> Details:
+    """The largest factor (H, W) of the steps of smooth children (4, H, W), both in stored steps, that there is room for; at most 1."""
+    distance = np.where(steps < 0, smooth, np.float32(WHITE) - smooth)
+    way = np.abs(steps)
+    left = room(distance, away)
+    left /= np.maximum(way, np.float32(1e-6), out=way)
+    least = left.min(axis=0)
+    return np.minimum(least, np.float32(1), out=least)
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """What the parents alone say of a window's children, before anything is drawn: arrays of its inner pixels (H, W).
+
+    `noises` are those of the network's calls, `bands` the parents' colours (3, H, W), `spread` what is drawn with, `smooth` and `kinks` of
+    the bands Haar details (3, 3, H, W), all in stored steps; `shares` are what each band takes of light, (3, H, W); `light` is how light
+    goes with height, `parts` each band's part in that (`guidance.correlations`).
+    """
+
+    noises: list[Array]
+    bands: Steps
+    spread: Details
+    smooth: Details
+    kinks: Details
+    shares: Details
+    light: Details
+    parts: Details
 
 
 class ImageryStage:
@@ -105,58 +145,79 @@ class ImageryStage:
         colour (3, side, side), texture, land (side, side): the parents' stored rasters; parent: their elevation and relief;
         children: the geometry generated below the whole window, (4, side, side).
         """
-        side = window.side
-        geometry = np.empty((6, side, side), np.float32)
-        geometry[0] = parent[0] * np.float32(ELEVATION_UNIT)
-        geometry[1] = parent[1] * np.float32(LOG_UNIT)
-        geometry[2:5] = block_details(children.elevation) * np.float32(ELEVATION_UNIT)
-        geometry[5] = 1
-        sample = draw_sample(self._graph, self.spec, window, self._seed, {
-            "colour": colour * np.float32(COLOUR_UNIT), "texture": (texture * np.float32(LOG_UNIT))[None],
-            "land": (land * np.float32(1 / LAND_FULL))[None], "geometry": geometry,
-        })  # fmt: skip
-        halo = self.spec.halo
-        inner = slice(halo, side - halo)
-        spread = spread_of(texture[inner, inner]) * np.float32(self.spec.detail_scale / COLOUR_UNIT)
-        bands = colour[:, inner, inner]
-        near = slice(halo - REACH, side - halo + REACH)
-        around = colour[:, near, near].astype(np.float32)
-        smooth = np.stack([smooth_details(band) for band in around])
-        drawn = sample[:9].reshape(3, 3, *spread.shape) * spread + np.stack([kinks(band) for band in around]) * np.float32(self.spec.kinks)
-        departure, followed, exposed = self._guided(
-            (drawn - smooth) * balance(self.spec), spread, colour, (parent[0], children.elevation), window
-        )
-        light = (departure[0] + departure[1] + departure[2]) * np.float32(1 / 3)
-        shares = brightness_shares(bands)
-        new = [followed[b] + (light + exposed) * shares[b] + (departure[b] - light) * np.float32(CHROMA) for b in range(3)]
-        away = spread * np.float32(HEADROOM / self.spec.detail_scale)
-        finished = finish(bands, smooth, new, away)
-        textures = child_relief(texture[inner, inner], sample[9:], self.spec)
-        ring = slice(halo - 1, side - halo + 1)
-        floor = slope_spread((colour[0] + colour[1] + colour[2])[ring, ring] // 3, COLOUR_UNIT, 4)
-        grey = finished.sum(axis=1) // 3
-        grown = cover.least_texture(finished, grey, cover.grain(window.child_gsd()[inner]))
-        textures = calm(np.maximum(np.maximum(textures, floor), stored_spread(grown)), grey)
-        return Colours(finished, np.clip(textures, *RELIEF_RANGE))
+        told = self.foretold(window, colour, texture, parent[0])
+        sample = self.drawn(told, window, colour, texture, land, parent, children)
+        return self.finished(sample, told, window, colour, texture, (parent[0], children.elevation))
 
-    def _guided(
-        self, departure: Details, spread: Details, colour: Steps, heights: tuple[Steps, Steps], window: Window
-    ) -> tuple[Details, Details, Details]:
-        """What is left of the drawn departure (3, 3, ...) where colour follows relief, what follows it, and what exposure puts into light.
+    def foretold(self, window: Window, colour: Steps, texture: Steps, elevation: Steps) -> Foretold:
+        """What needs no children; arguments are those of `refine`."""
+        halo, side = self.spec.halo, window.side
+        inner, near = slice(halo, side - halo), slice(halo - REACH, side - halo + REACH)
+        far = slice(halo - guidance.REACH, side - halo + guidance.REACH)
+        bands, around = colour[:, inner, inner], colour[:, near, near].astype(np.float32)
+        spread = spread_of(texture[inner, inner])
+        spread *= np.float32(self.spec.detail_scale / COLOUR_UNIT)
+        smooth = smooth_details(around)
+        mended = kinks_of(around, smooth)
+        mended *= np.float32(self.spec.kinks)
+        return Foretold(
+            draw_noise(self.spec, window, self._seed), bands, spread, smooth, mended, brightness_shares(bands),
+            *guidance.correlations(colour[:, far, far], elevation[far, far]),
+        )  # fmt: skip
+
+    def drawn(
+        self, told: Foretold, window: Window, colour: Steps, texture: Steps, land: Steps, parent: tuple[Steps, Steps], children: Geometry
+    ) -> Array:
+        """The network's sample (13, side - 2 halo, side - 2 halo); arguments are those of `refine`."""
+        geometry = np.empty((6, window.side, window.side), np.float32)
+        geometry[0], geometry[1] = in_units(parent[0], ELEVATION_UNIT), in_units(parent[1], LOG_UNIT)
+        np.multiply(block_details(children.elevation), np.float32(ELEVATION_UNIT), out=geometry[2:5])
+        geometry[5] = 1
+        return draw_sample(self._graph, self.spec, window, told.noises, {
+            "colour": in_units(colour, COLOUR_UNIT), "texture": in_units(texture, LOG_UNIT)[None],
+            "land": in_units(land, 1 / LAND_FULL)[None], "geometry": geometry,
+        })  # fmt: skip
+
+    def finished(
+        self, sample: Array, told: Foretold, window: Window, colour: Steps, texture: Steps, heights: tuple[Steps, Steps]
+    ) -> Colours:
+        """The integers of a sample; `heights` are those of parents and children, the other arguments those of `refine`."""
+        halo, side = self.spec.halo, window.side
+        inner, ring = slice(halo, side - halo), slice(halo - 1, side - halo + 1)
+        departure = sample[:9].reshape(3, 3, *told.spread.shape) * told.spread
+        departure += told.kinks
+        departure -= told.smooth
+        departure *= balance(self.spec)
+        new = self._guided(departure, told, colour, heights, window)
+        colours = finish(told.bands, told.smooth, new, told.spread * np.float32(HEADROOM / self.spec.detail_scale))
+        textures = child_relief(texture[inner, inner], sample[9:], self.spec)
+        floor = slope_spread((colour[0, ring, ring] + colour[1, ring, ring] + colour[2, ring, ring]) // 3, COLOUR_UNIT, 4)
+        np.maximum(textures, floor, out=textures)
+        grey = (colours[:, 0] + colours[:, 1] + colours[:, 2]) // 3
+        grown = cover.least_texture(colours, grey, cover.grain(window.child_gsd()[inner]))
+        textures = calm(not_below(textures, grown), grey)
+        return Colours(colours, np.clip(textures, *RELIEF_RANGE, out=textures))
+
+    def _guided(self, departure: Details, told: Foretold, colour: Steps, heights: tuple[Steps, Steps], window: Window) -> Details:
+        """What is new in the bands, (3, 3, H, W): the drawn departure, which is written over, what follows relief, what exposure puts in.
 
         Energy is kept.
         """
         halo, (parent, below) = self.spec.halo, heights
-        far = slice(halo - guidance.REACH, parent.shape[-1] - halo + guidance.REACH)
-        light, parts = guidance.correlations(colour[:, far, far], parent[far, far])
-        shares = guidance.shares(light, self.spec.guidance)
-        followed = (
-            (shares * spread)
-            * guidance.relief_details(parent, below, halo)
-            * (np.float32(1 - CHROMA) + np.float32(CHROMA) * parts[:, None])
-        )
         cut = slice(halo - exposure.MARGIN, parent.shape[-1] - halo + exposure.MARGIN)
-        grey = (colour[0] + colour[1] + colour[2])[cut, cut] // 3
+        grey = (colour[0, cut, cut] + colour[1, cut, cut] + colour[2, cut, cut]) // 3
         rows = window.child_gsd()[cut], window.sunward()[cut]
-        exposed, taken = exposure.light_details(grey, spread, parent[cut, cut], below[:, cut, cut], rows)
-        return departure * np.sqrt((np.float32(1) - shares * shares) * (np.float32(1) - taken)), followed, exposed
+        exposed, taken = exposure.light_details(grey, told.spread, parent[cut, cut], below[:, cut, cut], rows)
+        shares = guidance.shares(told.light, self.spec.guidance)
+        departure *= np.sqrt((np.float32(1) - shares * shares) * (np.float32(1) - taken))
+        light = departure[0] + departure[1] + departure[2]
+        light *= np.float32(1 / 3)
+        exposed += light
+        departure -= light
+        departure *= np.float32(CHROMA)
+        relief = (shares * told.spread) * guidance.relief_details(parent, below, halo)
+        for band, details in enumerate(departure):
+            follows = relief * (np.float32(1 - CHROMA) + np.float32(CHROMA) * told.parts[band])
+            follows += exposed * told.shares[band]
+            np.add(follows, details, out=details)
+        return departure

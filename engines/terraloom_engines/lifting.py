@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from terraloom_engines import breaching, energy
-from terraloom_engines.conservation import bound_scale, conserve, deviations, interleave, keep_sides, split_children
+from terraloom_engines.conservation import bound_scale, conserve, deviations, keep_sides
 from terraloom_engines.field import ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.runtimes import Graph
-from terraloom_engines.stages import Array, StageSpec, Window, draw_sample
+from terraloom_engines.stages import Array, StageSpec, Window, draw_noise, draw_sample, in_units
 from terraloom_engines.upsampling import REACH as KINK_REACH
 from terraloom_engines.upsampling import kinks
 
@@ -42,14 +42,18 @@ VARIANCE_TABLE = np.rint((SPREAD_TABLE.astype(np.float64) / ELEVATION_UNIT) ** 2
 """Squared steps of elevation of every stored relief value."""
 
 
+_NEXT_LOWER = np.concatenate([[np.float32(-np.inf)], SPREAD_TABLE[:-1]]).astype(np.float32)
+"""The spread of the stored value one below, by which none is below the least."""
+
+
 def spread_of(stored: Steps) -> NDArray[np.float32]:
     """Standard deviation of stored log2 values, by table."""
-    return SPREAD_TABLE[np.clip(stored, *RELIEF_RANGE) - RELIEF_RANGE[0]]
+    return SPREAD_TABLE.take(stored - RELIEF_RANGE[0], mode="clip")
 
 
 def variance_of(stored: Steps) -> NDArray[np.int64]:
     """Variance of stored log2 values in squared steps of elevation, by table."""
-    return VARIANCE_TABLE[np.clip(stored, *RELIEF_RANGE) - RELIEF_RANGE[0]]
+    return VARIANCE_TABLE.take(stored - RELIEF_RANGE[0], mode="clip")
 
 
 def stored_spread(spread: NDArray[np.float32]) -> Steps:
@@ -57,12 +61,23 @@ def stored_spread(spread: NDArray[np.float32]) -> Steps:
 
     A logarithm says where to look and the table decides, so that no platform's logarithm takes part in the result.
     """
-    octaves = np.log2(np.maximum(spread, np.float32(2.0**-20))) * np.float32(1 / LOG_UNIT)
-    near = np.clip(np.ceil(octaves), RELIEF_RANGE[0], RELIEF_RANGE[1]).astype(np.int32) - RELIEF_RANGE[0]
-    near -= SPREAD_TABLE[np.maximum(near - 1, 0)] >= spread
-    near = np.maximum(near, 0)
-    near += SPREAD_TABLE[near] < spread
-    return near + RELIEF_RANGE[0]
+    octaves = np.maximum(spread, np.float32(2.0**-20))
+    np.log2(octaves, out=octaves)
+    octaves *= np.float32(1 / LOG_UNIT)
+    np.clip(np.ceil(octaves, out=octaves), RELIEF_RANGE[0], RELIEF_RANGE[1], out=octaves)
+    near = octaves.astype(np.intp) - RELIEF_RANGE[0]
+    near -= _NEXT_LOWER.take(near, mode="clip") >= spread
+    near += SPREAD_TABLE.take(near, mode="clip") < spread
+    near += RELIEF_RANGE[0]
+    return near.astype(np.int32)
+
+
+def not_below(stored: Steps, spread: NDArray[np.float32]) -> Steps:
+    """Stored values, within their range, that are not below `stored_spread` of spreads of their shape; only those that are need a look."""
+    out = np.clip(stored, *RELIEF_RANGE)
+    larger = np.flatnonzero(spread > spread_of(out))
+    out.reshape(-1)[larger] = np.minimum(stored_spread(spread.reshape(-1)[larger]), RELIEF_RANGE[1])
+    return out
 
 
 @dataclass(frozen=True)
@@ -88,8 +103,12 @@ class Geometry:
 
 def child_relief(parent: Steps, sample: Array, spec: StageSpec) -> Steps:
     """Stored log2 spreads of four children (4, H, W) from the sample's normalised log ratios."""
-    octaves = sample * np.float32(spec.spread_scale) + np.float32(spec.spread_mean)
-    return np.clip(parent + np.rint(octaves / np.float32(LOG_UNIT)).astype(np.int32), *RELIEF_RANGE)
+    octaves = sample * np.float32(spec.spread_scale)
+    octaves += np.float32(spec.spread_mean)
+    octaves /= np.float32(LOG_UNIT)
+    stored = np.rint(octaves, out=octaves).astype(np.int32)
+    stored += parent
+    return np.clip(stored, *RELIEF_RANGE, out=stored)
 
 
 def threshold_hillslopes(relief: Steps, gsd: NDArray[np.float32]) -> Steps:
@@ -99,8 +118,9 @@ def threshold_hillslopes(relief: Steps, gsd: NDArray[np.float32]) -> Steps:
     0.23 to 0.25 of its size from 139 m down to 17 m. Elevation finer than that is scarce in training: left alone, the relief was seen
     to pile up there. The knee and the compression are chosen by eye.
     """
-    knee = hillslope_knee(gsd)[:, None]
-    return np.where(relief > knee, knee + (relief - knee) * EXCESS_PERCENT // 100, relief).astype(np.int32)
+    excess = relief - hillslope_knee(gsd)[:, None]
+    np.maximum(excess, 0, out=excess)
+    return relief - excess + excess * EXCESS_PERCENT // 100
 
 
 def hillslope_knee(gsd: NDArray[np.float32]) -> Steps:
@@ -113,10 +133,17 @@ def slope_spread(raster: Steps, unit: float, pixels: int) -> Steps:
 
     `raster` (H + 2, W + 2) in steps of `unit` has a ring of neighbours; a central difference spans `pixels` of the pixels meant. (H, W).
     """
-    east = (raster[1:-1, 2:] - raster[1:-1, :-2]).astype(np.float32)
-    south = (raster[2:, 1:-1] - raster[:-2, 1:-1]).astype(np.float32)
-    spread = np.sqrt((east * east + south * south) * np.float32(unit**2 / (12 * pixels**2)))
-    return stored_spread(spread)
+    return stored_spread(_plane_spread(raster[1:-1, 2:] - raster[1:-1, :-2], raster[2:, 1:-1] - raster[:-2, 1:-1], unit, pixels))
+
+
+def _plane_spread(east: Steps, south: Steps, unit: float, pixels: int) -> NDArray[np.float32]:
+    """Spread inside pixels of planes that rise by `east` and `south` steps of `unit` over `pixels` of them."""
+    squared, other = east.astype(np.float32), south.astype(np.float32)
+    squared *= squared
+    other *= other
+    squared += other
+    squared *= np.float32(unit**2 / (12 * pixels**2))
+    return np.sqrt(squared, out=squared)
 
 
 def tilt_floor(children: Steps) -> Steps:
@@ -125,7 +152,24 @@ def tilt_floor(children: Steps) -> Steps:
     Without this floor a pixel beside a cliff may believe that it is flat, and the cliff stays a step at the border of blocks, level after
     level. The outermost ring of the children's raster sees itself repeated and is not to be used.
     """
-    return split_children(slope_spread(np.pad(interleave(children), 1, mode="edge"), ELEVATION_UNIT, 2))
+    return stored_spread(tilt_spread(children))
+
+
+def tilt_spread(children: Steps) -> NDArray[np.float32]:
+    """Spread that the slope of the children's raster puts into each of four children (4, H, W)."""
+    pairs = children.reshape(2, 2, *children.shape[1:])  # rows of a block, its columns
+    east, south = np.empty_like(pairs), np.empty_like(pairs)
+    _rises(pairs[:, 0], pairs[:, 1], (east[:, 0], east[:, 1]), -1)
+    _rises(pairs[0], pairs[1], (south[0], south[1]), -2)
+    return _plane_spread(east, south, ELEVATION_UNIT, 2).reshape(children.shape)
+
+
+def _rises(first: Steps, second: Steps, out: tuple[Steps, Steps], axis: int) -> None:
+    """By how much the pixel after is above the one before along an axis, for the first pixels of blocks and for the second."""
+    one, two, of_one, of_two = (np.moveaxis(values, axis, 0) for values in (first, second, *out))
+    of_one[0], of_two[-1] = two[0] - one[0], two[-1] - one[-1]
+    np.subtract(two[1:], two[:-1], out=of_one[1:])
+    np.subtract(one[1:], one[:-1], out=of_two[:-1])
 
 
 def shore(elevation: Steps, relief: Steps, parent_land: Steps) -> Steps:
@@ -134,11 +178,15 @@ def shore(elevation: Steps, relief: Steps, parent_land: Steps) -> Steps:
     `elevation` is that over the water. A ramp of four spreads stands for the distribution of heights inside the pixel; it is half land
     exactly at 0.
     """
-    width = np.maximum(spread_of(relief) * np.float32(4 / ELEVATION_UNIT), np.float32(1))
-    ramp = np.floor(np.float32(128) + elevation.astype(np.float32) * np.float32(255) / width)
-    mixed = np.clip(ramp, 0, LAND_FULL).astype(np.int32)
-    mixed = np.where(elevation >= 0, np.maximum(mixed, 128), np.minimum(mixed, 127))
-    return np.where((parent_land > 0) & (parent_land < LAND_FULL), mixed, parent_land).astype(np.int32)
+    out = np.broadcast_to(parent_land, relief.shape).copy()
+    coast = (parent_land > 0) & (parent_land < LAND_FULL)
+    if coast.any():
+        over = elevation[:, coast]
+        width = np.maximum(spread_of(relief[:, coast]) * np.float32(4 / ELEVATION_UNIT), np.float32(1))
+        ramp = np.floor(np.float32(128) + over.astype(np.float32) * np.float32(255) / width)
+        mixed = np.clip(ramp, 0, LAND_FULL).astype(np.int32)
+        out[:, coast] = np.where(over >= 0, np.maximum(mixed, 128), np.minimum(mixed, 127))
+    return out
 
 
 class LiftingStage:
@@ -156,15 +204,22 @@ class LiftingStage:
         elevation, relief: the parents' stored rasters (side, side). imagery: the children's colours, float32 (12, side, side) in
         -1..1, where lifting from imagery is wanted.
         """
+        return self.finished(self.drawn(window, elevation, relief, waters, imagery), window, elevation, relief, waters)
+
+    def drawn(self, window: Window, elevation: Steps, relief: Steps, waters: Waters, imagery: Array | None) -> Array:
+        """The network's sample (7, side - 2 halo, side - 2 halo); arguments are those of `refine`."""
         known = np.zeros((13, window.side, window.side), np.float32)
         if imagery is not None:
             known[:12], known[12] = imagery, 1
         finer = max(0, window.level + 1 - self.finest_told)
-        sample = draw_sample(self._graph, self.spec, window, self._seed, {
-            "elevation": (elevation * np.float32(ELEVATION_UNIT * 2**finer))[None],
-            "relief": (relief * np.float32(LOG_UNIT) + np.float32(finer))[None],
-            "land": (waters.land * np.float32(1 / LAND_FULL))[None], "imagery": known,
+        return draw_sample(self._graph, self.spec, window, draw_noise(self.spec, window, self._seed), {
+            "elevation": in_units(elevation, ELEVATION_UNIT * 2**finer)[None],
+            "relief": (in_units(relief, LOG_UNIT) + np.float32(finer))[None],
+            "land": in_units(waters.land, 1 / LAND_FULL)[None], "imagery": known,
         }, coarser=finer)  # fmt: skip
+
+    def finished(self, sample: Array, window: Window, elevation: Steps, relief: Steps, waters: Waters) -> Geometry:
+        """The integers of a sample; the other arguments are those of `refine`."""
         return finished_geometry(sample, self.spec, window, elevation, relief, waters)
 
     def drained(self, window: Window, elevation: Steps, waters: Waters, drawn: Geometry) -> Geometry:
@@ -180,7 +235,7 @@ class LiftingStage:
         below, above = room(parent - surface, coast, crop_rows(window, self.spec.halo))
         free = (coast == LAND_FULL) & (parent > surface)
         children = breaching.drained(parent, drawn.elevation, free, (below, above), self.spec.breaching)
-        return Geometry(children, np.clip(np.maximum(drawn.relief, tilt_floor(children)), *RELIEF_RANGE), drawn.land)
+        return Geometry(children, not_below(drawn.relief, tilt_spread(children)), drawn.land)
 
 
 def room(over: Steps, coast: Steps, gsd: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -203,11 +258,13 @@ def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation:
     inner = slice(halo, window.side - halo)
     parent, spread, coast = elevation[inner, inner], spread_of(relief[inner, inner]), waters.land[inner, inner]
     surface = waters.surface[inner, inner]
-    details = sample[:3] * (spread * np.float32(spec.detail_scale / ELEVATION_UNIT))
     near = slice(halo - KINK_REACH, window.side - halo + KINK_REACH)
-    steps = deviations(details + mended_kinks(spec, window) * kinks(elevation[near, near].astype(np.float32)))
-    below, above = room(parent - surface, coast, crop_rows(window, halo))
-    children = conserve(parent, steps * bound_scale(steps, below, above))
+    details = kinks(elevation[near, near].astype(np.float32))
+    details *= mended_kinks(spec, window)
+    details += sample[:3] * (spread * np.float32(spec.detail_scale / ELEVATION_UNIT))
+    steps = deviations(details)
+    steps *= bound_scale(steps, *room(parent - surface, coast, crop_rows(window, halo)))
+    children = conserve(parent, steps)
     drawn = threshold_hillslopes(child_relief(relief[inner, inner], sample[3:], spec), crop_rows(window, halo))
     lands = waters.mask[:, inner, inner] if waters.mask is not None else None
     if lands is not None:
@@ -221,10 +278,11 @@ def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation:
         beyond = mixed & (np.abs(kept - parent) > tallest).any(axis=0)
         children = np.where(mixed & ~beyond, kept, children)
     if spec.energy:
-        between = ((children - parent).astype(np.int64) ** 2).sum(axis=0)
+        between = (children - parent).astype(np.int64)
+        between *= between
         inside = variance_of(drawn).sum(axis=0)
-        drawn = drawn + energy.shifts(4 * variance_of(relief[inner, inner]), between, inside, spec.energy)
-    reliefs = np.clip(np.maximum(drawn, tilt_floor(children)), *RELIEF_RANGE)
+        drawn += energy.shifts(4 * variance_of(relief[inner, inner]), between.sum(axis=0), inside, spec.energy)
+    reliefs = not_below(drawn, tilt_spread(children))
     shores = shore(children - surface, reliefs, coast)
     if lands is not None:
         shores = np.where((surface == 0) & ~beyond, lands, shores)

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -63,9 +64,13 @@ class Generator(Protocol):
 class Networks:
     """Graphs and specifications by network. `lock` is held while a field is generated: one run uses every core the runtime was given."""
 
-    def __init__(self, bundle: Bundle, runtime: Runtime, refused: tuple[Refusal, ...] = ()) -> None:
-        """Loads and tests them. Raises UnavailableError when the runtime cannot run here, InternalError when its results cannot be used."""
+    def __init__(self, bundle: Bundle, runtime: Runtime, refused: tuple[Refusal, ...] = (), threads: int = 2) -> None:
+        """Loads and tests them; with two `threads` or more, what numpy does with their samples runs on two cores.
+
+        Raises UnavailableError when the runtime cannot run here, InternalError when its results cannot be used.
+        """
         self.bundle_digest, self.refused = bundle.digest, refused
+        self._aside = ThreadPoolExecutor(1, "terraloom-aside") if threads > 1 else None
         self.lock = threading.Lock()
         self.specs = {network: StageSpec.from_manifest(entry) for network, entry in bundle.manifest["stages"].items()}
         self.sides = window_sides(self.specs["geometry"], self.specs["imagery"])
@@ -90,7 +95,11 @@ class Networks:
     def stages(self, graphs: Mapping[str, Graph], noise: int) -> Stages:
         """A step over graphs of these networks, whose samples numpy finishes on the host."""
         specs = self.specs
-        return Stages(LiftingStage(graphs["geometry"], specs["geometry"], noise), ImageryStage(graphs["imagery"], specs["imagery"], noise))
+        lifting, imagery = (
+            LiftingStage(graphs["geometry"], specs["geometry"], noise),
+            ImageryStage(graphs["imagery"], specs["imagery"], noise),
+        )
+        return Stages(lifting, imagery, self._aside)
 
     def _maker(self, graphs: Mapping[str, Graph]) -> StepMaker:
         """What makes steps of these graphs: torch's are finished where they are."""
@@ -148,13 +157,13 @@ def open_networks(bundle: Bundle, runtime: str = AUTO, threads: int = 2) -> Netw
     if runtime != AUTO:
         choice = parse(runtime)
         try:
-            return Networks(bundle, open_runtime(choice, threads))
+            return Networks(bundle, open_runtime(choice, threads), (), threads)
         except TerraloomError as error:
             raise InvalidArgumentError(f"runtime {choice} cannot be used here: {error}", field="runtime", allowed=(AUTO,)) from error
     refused: list[Refusal] = []
     for name in (name for name, entry in RUNTIMES.items() if entry.automatic):
         try:
-            return Networks(bundle, open_runtime(Choice(name), threads), tuple(refused))
+            return Networks(bundle, open_runtime(Choice(name), threads), tuple(refused), threads)
         except Exception as error:  # whatever a driver or a library throws: the next one may work
             refused.append(Refusal(name, " ".join(str(error).split())))
     raise InternalError("; ".join(f"{refusal.runtime}: {refusal.reason}" for refusal in refused))

@@ -29,13 +29,12 @@ def normal_quantiles() -> NDArray[np.float32]:
 def pcg4d(x: NDArray[np.uint32], y: NDArray[np.uint32], z: NDArray[np.uint32], w: NDArray[np.uint32]) -> list[NDArray[np.uint32]]:
     """Hash four uint32 arrays of one shape into four."""
     v = [word * _MULTIPLIER + _INCREMENT for word in (x, y, z, w)]
+    product = np.empty_like(v[0])
     for mixing in (True, False):
-        v[0] += v[1] * v[3]
-        v[1] += v[2] * v[0]
-        v[2] += v[0] * v[1]
-        v[3] += v[1] * v[2]
-        if mixing:
-            v = [word ^ (word >> np.uint32(16)) for word in v]
+        for target, first, second in ((0, 1, 3), (1, 2, 0), (2, 0, 1), (3, 1, 2)):
+            v[target] += np.multiply(v[first], v[second], out=product)
+        for word in v if mixing else ():
+            word ^= np.right_shift(word, np.uint32(16), out=product)
     return v
 
 
@@ -86,12 +85,13 @@ def gaussian_noise(
     """
     channels, height, width = shape
     columns, rows = pixel_numbers(level, column, row, (height, width), kind)
-    table, mask = normal_quantiles(), np.uint32(QUANTILES - 1)
+    table = normal_quantiles()
     out = np.empty(shape, np.float32)
     for group in range(0, channels, CHANNELS_PER_HASH):
         words = place_words(seed, hash_key(level, stream, group), columns, rows)
         for channel in range(group, min(group + CHANNELS_PER_HASH, channels)):
-            out[channel] = table[(words[channel % 4] >> np.uint32(word_shift(channel))) & mask]
+            number = (words[channel % 4] >> np.uint32(word_shift(channel))) & np.uint32(QUANTILES - 1)
+            table.take(number, out=out[channel], mode="clip")
     return out
 
 

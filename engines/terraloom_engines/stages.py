@@ -1,7 +1,7 @@
 """A stage is one learned step of the recursion; this module has what both stages share: their window, noise and sampler."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -113,17 +113,31 @@ def crop(values: Array, margin: int) -> Array:
     return values[..., margin : values.shape[-2] - margin, margin : values.shape[-1] - margin]
 
 
-def draw_sample(graph: Graph, spec: StageSpec, window: Window, seed: int, conditions: Mapping[str, Array], *, coarser: int = 0) -> Array:
-    """One sample (channels, side - 2 halo, side - 2 halo) for a window, given condition rasters (C, side, side) by name.
+def in_units(stored: NDArray[np.int32], unit: float) -> Array:
+    """A stored raster in the units of networks."""
+    values = stored.astype(np.float32)
+    values *= np.float32(unit)
+    return values
 
-    The network is told pixels `coarser` octaves larger than they are; whoever asks for that has scaled the conditions alike.
-    """
-    gsd = window.log_child_gsd()[None, :, None] + np.float32(coarser)
+
+def draw_noise(spec: StageSpec, window: Window, seed: int) -> list[Array]:
+    """The noise of every call of a stage's network for a window, each (noise channels, n, n)."""
     noises = []
     for step in range(len(spec.times)):
         part = window.inner(step * spec.border)
         shape = (spec.noise_channels, part.side, part.side)
         noises.append(gaussian_noise(seed, spec.stream + step, window.level, part.column, part.row, shape, window.kind))
+    return noises
+
+
+def draw_sample(
+    graph: Graph, spec: StageSpec, window: Window, noises: Sequence[Array], conditions: Mapping[str, Array], *, coarser: int = 0
+) -> Array:
+    """One sample (channels, side - 2 halo, side - 2 halo) for a window, given its noise and condition rasters (C, side, side) by name.
+
+    The network is told pixels `coarser` octaves larger than they are; whoever asks for that has scaled the conditions alike.
+    """
+    gsd = window.log_child_gsd()[None, :, None] + np.float32(coarser)
 
     def denoise(noise: Array, time: float) -> Array:
         margin = (window.side - noise.shape[-1]) // 2

@@ -15,29 +15,57 @@ REACH = len(TAPS)
 
 
 def smooth_details(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Haar details (3, H - 6, W - 6) of the smooth children of a raster (H, W): west-east, north-south, diagonal."""
-    across = _half_difference(values)
-    south = _half_difference(values.T).T
-    return np.stack([across[REACH:-REACH], south[:, REACH:-REACH], _half_difference(across.T).T]).astype(np.float32)
+    """Haar details (..., 3, H - 6, W - 6) of the smooth children of rasters (..., H, W): west-east, north-south, diagonal."""
+    rows, columns = values.shape[-2] - 2 * REACH, values.shape[-1] - 2 * REACH
+    out = np.empty((*values.shape[:-2], 3, rows, columns), np.float32)
+    across = _half_difference(values, -1)
+    out[..., 0, :, :] = across[..., REACH:-REACH, :]
+    _half_difference(values[..., REACH:-REACH], -2, out[..., 1, :, :])
+    _half_difference(across, -2, out[..., 2, :, :])
+    return out
 
 
 def kinks(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the smooth children of degree 6 have over those of degree 2, in Haar details: (3, H - 6, W - 6) of a raster (H, W).
+    """What the smooth children of degree 6 have over those of degree 2, in Haar details: (..., 3, H - 6, W - 6) of rasters (..., H, W).
 
     The network whose graph upsamples by degree 2 has learnt on real parents to mend its kinks; on its own, which have steps at the borders
     of blocks, it mends too few, level after level.
     """
-    inner = values[REACH - 1 : values.shape[0] - REACH + 1, REACH - 1 : values.shape[1] - REACH + 1]
-    west_east = (inner[1:-1, 2:] - inner[1:-1, :-2]) / np.float32(8)
-    north_south = (inner[2:, 1:-1] - inner[:-2, 1:-1]) / np.float32(8)
-    diagonal = (inner[2:, 2:] - inner[2:, :-2] - inner[:-2, 2:] + inner[:-2, :-2]) / np.float32(64)
-    return smooth_details(values) - np.stack([west_east, north_south, diagonal])
+    return kinks_of(values, smooth_details(values))
 
 
-def _half_difference(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Half the difference of every pixel's east and west halves, (H, W - 6)."""
-    side = values.shape[1] - 2 * REACH
-    total = np.zeros((values.shape[0], side), np.float32)
+def kinks_of(values: NDArray[np.float32], smooth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same for rasters whose `smooth_details` are known."""
+    inner = values[..., REACH - 1 : values.shape[-2] - REACH + 1, REACH - 1 : values.shape[-1] - REACH + 1]
+    plain = np.empty_like(smooth)
+    np.subtract(inner[..., 1:-1, 2:], inner[..., 1:-1, :-2], out=plain[..., 0, :, :])
+    np.subtract(inner[..., 2:, 1:-1], inner[..., :-2, 1:-1], out=plain[..., 1, :, :])
+    diagonal = plain[..., 2, :, :]
+    np.subtract(inner[..., 2:, 2:], inner[..., 2:, :-2], out=diagonal)
+    diagonal -= inner[..., :-2, 2:]
+    diagonal += inner[..., :-2, :-2]
+    plain[..., :2, :, :] /= np.float32(8)
+    diagonal /= np.float32(64)
+    return np.subtract(smooth, plain, out=plain)
+
+
+def _half_difference(values: NDArray[np.float32], axis: int, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """Half the difference of every pixel's two halves along an axis, -1 or -2, which loses `REACH` pixels at both ends."""
+    lines = np.moveaxis(values, axis, 0)
+    side = len(lines) - 2 * REACH
+    total = np.empty(_without_reach(values.shape, axis), np.float32) if out is None else out
+    part, sums = np.empty_like(total), np.moveaxis(total, axis, 0)
     for step, tap in enumerate(TAPS, start=1):
-        total += np.float32(tap) * (values[:, REACH + step : REACH + step + side] - values[:, REACH - step : REACH - step + side])
+        far, near = lines[REACH + step : REACH + step + side], lines[REACH - step : REACH - step + side]
+        np.subtract(far, near, out=sums if step == 1 else np.moveaxis(part, axis, 0))
+        if step == 1:
+            total *= np.float32(tap)
+        else:
+            part *= np.float32(tap)
+            total += part
     return total
+
+
+def _without_reach(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    """A shape that has lost `REACH` at both ends of an axis."""
+    return tuple(length - 2 * REACH if number == len(shape) + axis else length for number, length in enumerate(shape))

@@ -31,9 +31,9 @@ class GivenGround(LiftingStage):
 
     tiles: RasterTiles
 
-    def refine(self, window: Window, elevation: Steps, relief: Steps, waters: Waters, imagery: Array | None) -> Geometry:
+    def finished(self, sample: Array, window: Window, elevation: Steps, relief: Steps, waters: Waters) -> Geometry:
         """Children of the window's inner pixels: the raster's where it has a part in them, drawn by the network elsewhere."""
-        return self._given(window, super().refine(window, elevation, relief, waters, imagery))
+        return self._given(window, super().finished(sample, window, elevation, relief, waters))
 
     def drained(self, window: Window, elevation: Steps, waters: Waters, drawn: Geometry) -> Geometry:
         """The raster's ground stays as it is."""
