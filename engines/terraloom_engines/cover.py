@@ -3,9 +3,9 @@
 From 10 km down, texture is spent level by level, so what is left of it at 1 m per pixel is too little: forests and grass came out as
 blurred clouds. Satellite scenes say otherwise: closed forest is smoother than any other land at 10 m per pixel (inside 40 m it varies by
 4 % of its light, EuroSAT) and rougher than grass at 1 m, where crowns of some 8 m cast shade (Woodcock, Strahler & Jupp 1988, "The use
-of variograms in remote sensing"); open ground varies by 5 to 8 % of its light from each octave to the next at 0.7 to 11 m, vegetation by 8 to
-17 % (the one city of which there are aerial images, Dubai). So a pixel has at least the texture that its cover has at its size: told by colour, as dark green ground
-is forest. What that texture looks like, the network draws.
+of variograms in remote sensing"). In aerial images (of one city, Dubai) open ground varies by 5 to 8 % of its light from each octave of
+0.7 to 11 m to the next, vegetation by 8 to 17 %. So a pixel has at least the texture that its cover has at its size: told by colour, as
+dark green ground is forest. What that texture looks like, the network draws.
 
 Every operation on floats is elementwise: a pixel's result does not depend on its window.
 """
@@ -30,8 +30,8 @@ GREEN, GREENEST = round(-4 / COLOUR_UNIT), round(6 / COLOUR_UNIT)
 """Green over red between which ground begins to be forest, and is nothing else."""
 DARK, DIM = round(65 / COLOUR_UNIT), round(95 / COLOUR_UNIT)
 """Light below which green ground is forest, and above which it is grass or crops."""
-WHITE = round(170 / COLOUR_UNIT)
-"""Light from which on ground counts as snow more and more, which is smooth."""
+WHITE, WHITEST = round(170 / COLOUR_UNIT), round(235 / COLOUR_UNIT)
+"""Light from which on ground counts as snow more and more, which is smooth, and from which on it is nothing else."""
 
 
 def grain(gsd: Real) -> Real:
@@ -54,6 +54,6 @@ def least_texture(colours: Steps, light: Steps, grains: Real) -> Real:
     `colours` are (4, 3, H, W) and `light` (4, H, W), stored steps; `grains` (H,) is `grain` of the rows.
     """
     trees = canopy(colours[:, 0], colours[:, 1], light)
-    snow = np.clip((light - WHITE).astype(np.float32) * np.float32(1 / WHITE), np.float32(0), np.float32(1))
+    snow = np.clip((light - WHITE).astype(np.float32) * np.float32(1 / (WHITEST - WHITE)), np.float32(0), np.float32(1))
     share = np.float32(OPEN) * (np.float32(1) - snow) + trees * np.float32(CANOPY - OPEN)
     return (light + AMBIENT).astype(np.float32) * (share * np.float32(COLOUR_UNIT)) * grains[:, None]
