@@ -61,3 +61,10 @@ def test_down_the_cascade_relief_keeps_the_law_on_average() -> None:
     between = ((children("elevation") - heights).astype(np.int64) ** 2).sum()
     ratio = (between + variance_of(children("relief")).sum()) / (4 * variance_of(above).sum())
     assert 0.85 < ratio < 1.15
+
+
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_shifts_are_counted_to_the_last_bit(share: float) -> None:
+    edges, lowest = energy.shift_edges(share)
+    factors = np.concatenate([[-3.0, 0.0, 1e9], edges, np.nextafter(edges, 0), np.nextafter(edges, 9), np.geomspace(0.1, 3, 1000)])
+    np.testing.assert_array_equal(energy.shift_of(factors, share), lowest + np.searchsorted(edges, factors))

@@ -41,5 +41,20 @@ def shifts(total: NDArray[np.int64], between: NDArray[np.int64], inside: NDArray
     """
     around = np.pad(np.stack([total - between, inside]), ((0, 0), (RADIUS, RADIUS), (RADIUS, RADIUS)), mode="edge")
     left, present = box_sums(around, RADIUS).astype(np.float64)
+    return shift_of(np.divide(left, present, out=left), share)
+
+
+def shift_of(factors: NDArray[np.float64], share: float) -> Steps:
+    """What a stored spread moves by where its variance is multiplied by a factor: the edges below it are counted.
+
+    A logarithm says where to look and the edges decide, so that no platform's logarithm takes part in the result.
+    """
     edges, lowest = shift_edges(share)
-    return np.searchsorted(edges, np.divide(left, present, out=left)).astype(np.int32) + np.int32(lowest)
+    octaves = np.log2(np.maximum(factors, 2.0**-20))
+    octaves *= share / 2 / LOG_UNIT
+    np.clip(np.ceil(octaves - (lowest + 0.5), out=octaves), 0, len(edges), out=octaves)
+    near = octaves.astype(np.intp)
+    near -= np.concatenate([[-np.inf], edges]).take(near) >= factors
+    near += np.concatenate([edges, [np.inf]]).take(near) < factors
+    near += lowest
+    return near.astype(np.int32)

@@ -104,12 +104,13 @@ def finish(bands: Steps, smooth: Details, new: Details, away: Details) -> Steps:
 
 def _largest_scale(smooth: Details, steps: Details, away: Details) -> Details:
     """The largest factor (H, W) of the steps of smooth children (4, H, W), both in stored steps, that there is room for; at most 1."""
-    distance = np.where(steps < 0, smooth, np.float32(WHITE) - smooth)
-    way = np.abs(steps)
-    left = room(distance, away)
-    left /= np.maximum(way, np.float32(1e-6), out=way)
-    least = left.min(axis=0)
-    return np.minimum(least, np.float32(1), out=least)
+    least = np.ones(away.shape, np.float32)
+    for low, step in zip(smooth, steps, strict=True):  # one by one, what is at work stays in the processor's cache
+        left = room(np.where(step < 0, low, np.float32(WHITE) - low), away)
+        way = np.abs(step)
+        left /= np.maximum(way, np.float32(1e-6), out=way)
+        np.minimum(least, left, out=least)
+    return least
 
 
 @dataclass(frozen=True)
