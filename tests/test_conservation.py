@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from terraloom_engines.conservation import block_details, bound_scale, conserve, deviations, interleave, keep_sides
+from terraloom_engines.conservation import block_details, bound_scale, conserve, deviations, interleave, keep_sides, lean_to_land
 
 SHAPE = (5, 6)
 parents = hnp.arrays(np.int32, SHAPE, elements=st.integers(-600_000, 600_000))
@@ -60,3 +60,22 @@ def test_details_and_deviations_are_inverse_and_interleaving_puts_children_in_pl
     np.testing.assert_allclose(block_details(deviations(detail).astype(np.int32)), detail)
     raster = interleave(np.stack([np.full((2, 2), n, np.int32) for n in range(4)]))
     np.testing.assert_array_equal(raster[:2, :2], [[0, 1], [2, 3]])
+
+
+def test_children_of_a_coast_hold_height_in_proportion_to_their_land_and_none_is_lost() -> None:
+    rng = np.random.default_rng(9)
+    parent = rng.integers(1, 60_000, (32, 32)).astype(np.int32)
+    land = rng.choice([0, 10, 128, 255], (4, 32, 32)).astype(np.int32)
+    land[0] = np.maximum(land[0], 1)
+    land[:, :4] = 0  # their parents do not heed the mask
+    steps = rng.normal(0, 0.6, (4, 32, 32)).astype(np.float32) * parent
+    steps -= steps.mean(axis=0)
+    made = lean_to_land(parent, steps, land, 1.2)
+    np.testing.assert_allclose(made.sum(axis=0), 0, atol=parent.max() * 1e-5)
+    np.testing.assert_array_equal(made[:, :4], steps[:, :4])
+    made, steps, parent, land = made[:, 4:], steps[:, 4:], parent[4:], land[:, 4:]
+    most = land * (4 * 1.2 * parent / land.sum(axis=0))
+    assert (parent + made <= most + 1).all()
+    fits = (parent + steps <= most).all(axis=0)
+    assert fits.any() and not fits.all()
+    np.testing.assert_allclose(made[:, fits], steps[:, fits], atol=0.05)

@@ -302,3 +302,15 @@ def test_fjords_are_cut_into_the_land_and_raise_no_towers_beside_them(world: Wor
         assert beside < 1900, f"{beside:.0f} m within five pixels of a fjord at level {level}"
     arms = world.field(tile_from_lonlat(7, 7.1, 62.1)).crop(0).channel("land") == 0
     assert 0.12 < arms.mean() < 0.5
+
+
+def test_fjords_keep_the_water_that_the_mask_gives_them(world: World) -> None:
+    """Where land would have to tower, the mask is not heeded: seldom, or arms of the sea become ponds."""
+    mask = CoastMask(RasterArchive(embedded_bundles()["earth"] / "coast.zip"))
+    wet = lost = 0
+    for place in ((7.1, 62.2), (6.6, 60.9)):
+        tile = tile_from_lonlat(7, *place)
+        land, told = world.field(tile).crop(0).channel("land"), mask.land(7, tile.x * TILE_SIZE, tile.y * TILE_SIZE, TILE_SIZE, TILE_SIZE)
+        wet += int((told < 128).sum())
+        lost += int(((told < 128) & (land >= 128)).sum())
+    assert 0 < lost < 0.022 * wet

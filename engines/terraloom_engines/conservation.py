@@ -58,6 +58,23 @@ def conserve(parent: Steps, deviation: Deviation) -> Steps:
     return children
 
 
+def lean_to_land(parent: Steps, deviation: Deviation, land: Steps, slack: float) -> Deviation:
+    """Deviations (4, H, W) of children that hold no more of their parent's height than `slack` times their part of its land.
+
+    `parent` (H, W) are heights over the sea, above 0, `land` (4, H, W) the children's land fractions. What a child gives up goes to those
+    with land to spare, so sums are kept. A child that is nearly all water and high would have all of that in what little land it has.
+    """
+    total = land[0] + land[1] + land[2] + land[3]
+    whole = parent.astype(np.float32)
+    height = whole + deviation
+    most = land.astype(np.float32) * (whole * np.float32(4 * slack) / np.maximum(total, 1).astype(np.float32))
+    held = np.minimum(height, most)
+    spare = most - held
+    given = (height[0] - held[0]) + (height[1] - held[1]) + (height[2] - held[2]) + (height[3] - held[3])
+    part = given / np.maximum(spare[0] + spare[1] + spare[2] + spare[3], np.float32(1))
+    return np.where(total > 0, held + spare * np.minimum(part, np.float32(1)) - whole, deviation)
+
+
 def keep_sides(children: Steps, dry: NDArray[np.bool_], parent: Steps, least: Steps) -> Steps:
     """Put the children of a coastal parent on their side of sea level, and give the difference to those of the other side.
 

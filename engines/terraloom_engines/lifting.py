@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from terraloom_engines import breaching, energy
-from terraloom_engines.conservation import bound_scale, conserve, deviations, keep_sides
+from terraloom_engines.conservation import bound_scale, conserve, deviations, keep_sides, lean_to_land
 from terraloom_engines.field import ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.runtimes import Graph
 from terraloom_engines.stages import Array, StageSpec, Window, draw_noise, draw_sample, in_units
@@ -26,7 +26,9 @@ COAST_SPREADS = 0.5
 """Land that the mask puts beside the sea has a mean of at least this many of its spreads: lower, it would have to be flat."""
 TO_THE_WATER = 0.75
 """Share of the way to the water's level that pure land, or pure water, may go in one step: a pixel at that level stays a plate for ever."""
-TALLEST = 2.5
+LAND_SLACK = 1.2
+"""How many times its part of a coastal parent's land a child may hold of its height, where a mask knows it."""
+TALLEST = 3.5
 """Land beside water that a mask knows departs from its parent by at most so many of the parent's spreads; else the mask is not heeded."""
 EXCESS_PERCENT = 35
 """What is kept of the excess, in per cent of its octaves."""
@@ -263,20 +265,25 @@ def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation:
     details *= mended_kinks(spec, window)
     details += sample[:3] * (spread * np.float32(spec.detail_scale / ELEVATION_UNIT))
     steps = deviations(details)
-    steps *= bound_scale(steps, *room(parent - surface, coast, crop_rows(window, halo)))
+    limits = room(parent - surface, coast, crop_rows(window, halo))
+    steps *= bound_scale(steps, *limits)
+    lands = waters.mask[:, inner, inner] if waters.mask is not None else None
     children = conserve(parent, steps)
     drawn = threshold_hillslopes(child_relief(relief[inner, inner], sample[3:], spec), crop_rows(window, halo))
-    lands = waters.mask[:, inner, inner] if waters.mask is not None else None
     if lands is not None:
-        mixed = (coast > 0) & (coast < LAND_FULL) & (surface == 0)
         least = np.maximum(spread_of(drawn) * np.float32(COAST_SPREADS / ELEVATION_UNIT), 1).astype(np.int32)
-        kept = keep_sides(children, lands > LAND_FULL // 2, parent, least)
-        # A narrow fjord through high land: what its water would give to the dry children would make towers of them.
+        mixed = (coast > 0) & (coast < LAND_FULL) & (surface == 0)
         tallest = np.minimum(
             crop_rows(window, halo)[:, None] * np.float32(REACH / ELEVATION_UNIT), spread * np.float32(TALLEST / ELEVATION_UNIT)
         )
-        beyond = mixed & (np.abs(kept - parent) > tallest).any(axis=0)
-        children = np.where(mixed & ~beyond, kept, children)
+        leaning = lean_to_land(parent, steps, lands, LAND_SLACK)
+        leaning *= bound_scale(leaning, *limits)
+        # A narrow fjord through high land: what its water would give to the dry children would make towers of them.
+        beyond = mixed
+        for held in (children, conserve(parent, np.where(parent > 0, leaning, steps))):
+            kept = keep_sides(held, lands > LAND_FULL // 2, parent, least)
+            fits = mixed & (np.abs(kept - parent) <= tallest).all(axis=0)
+            children, beyond = np.where(fits, kept, children), beyond & ~fits
     if spec.energy:
         between = (children - parent).astype(np.int64)
         between *= between

@@ -39,6 +39,19 @@ def conserve(parent: Tensor, deviation: Tensor) -> Tensor:
     return torch.stack(children)
 
 
+def lean_to_land(parent: Tensor, deviation: Tensor, land: Tensor, slack: float) -> Tensor:
+    """Deviations (4, H, W) of children that hold no more of their parent's height than `slack` times their part of its land."""
+    total = land[0] + land[1] + land[2] + land[3]
+    whole = parent.float()
+    height = whole + deviation
+    most = land.float() * (whole * (4 * slack) / total.clamp(min=1).float())
+    held = torch.minimum(height, most)
+    spare = most - held
+    given = (height[0] - held[0]) + (height[1] - held[1]) + (height[2] - held[2]) + (height[3] - held[3])
+    part = given / (spare[0] + spare[1] + spare[2] + spare[3]).clamp(min=1)
+    return torch.where(total > 0, held + spare * part.clamp(max=1) - whole, deviation)
+
+
 def keep_sides(children: Tensor, dry: Tensor, parent: Tensor, least: Tensor) -> Tensor:
     """Put the children of a coastal parent on their side of sea level, and give the difference to those of the other side."""
     held = torch.where(dry, torch.maximum(children, least), children.clamp(max=-1))

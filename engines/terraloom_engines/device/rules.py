@@ -16,13 +16,14 @@ from terraloom_engines.device.finishing import (
     interleave,
     keep_sides,
     kinks,
+    lean_to_land,
     smooth_details,
     split_children,
 )
 from terraloom_engines.exposure import MARGIN
 from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.imagery import ALONE, CALMEST, CHROMA, HAZE, HEADROOM, NEAREST, OUT, WHITE, balance
-from terraloom_engines.lifting import COAST_SPREADS, EXCESS_PERCENT, REACH, RELIEF_RANGE, TALLEST, TO_THE_WATER, VARIANCE_TABLE
+from terraloom_engines.lifting import COAST_SPREADS, EXCESS_PERCENT, LAND_SLACK, REACH, RELIEF_RANGE, TALLEST, TO_THE_WATER, VARIANCE_TABLE
 from terraloom_engines.stages import StageSpec
 from terraloom_engines.upsampling import REACH as KINK_REACH
 
@@ -120,16 +121,22 @@ class Rules:
         near = slice(halo - KINK_REACH, side - halo + KINK_REACH)
         steps = deviations(details + parents.kinks * kinks(parents.elevation[near, near].float()))
         reach = (parents.gsd[inner, None] * (REACH / ELEVATION_UNIT)).expand_as(parent)
-        children = conserve(parent, steps * bound_scale(steps, *_land_room(parent - surface, coast, reach)))
-        drawn = _hillslopes(child_relief(relief, sample[3:], spec), parents.knee[inner, None])
+        limits = _land_room(parent - surface, coast, reach)
+        steps = steps * bound_scale(steps, *limits)
         lands = parents.mask[:, inner, inner] if parents.mask is not None else None
+        children = conserve(parent, steps)
+        drawn = _hillslopes(child_relief(relief, sample[3:], spec), parents.knee[inner, None])
         if lands is not None:
-            mixed = (coast > 0) & (coast < LAND_FULL) & (surface == 0)
             least = (self.spread_of(drawn) * (COAST_SPREADS / ELEVATION_UNIT)).clamp(min=1).to(torch.int32)
-            kept = keep_sides(children, lands > LAND_FULL // 2, parent, least)
+            mixed = (coast > 0) & (coast < LAND_FULL) & (surface == 0)
             tallest = torch.minimum(reach, self.spread_of(relief) * (TALLEST / ELEVATION_UNIT))
-            beyond = mixed & ((kept - parent).abs() > tallest).any(dim=0)
-            children = torch.where(mixed & ~beyond, kept, children)
+            leaning = lean_to_land(parent, steps, lands, LAND_SLACK)
+            leaning = leaning * bound_scale(leaning, *limits)
+            beyond = mixed
+            for held in (children, conserve(parent, torch.where(parent > 0, leaning, steps))):
+                kept = keep_sides(held, lands > LAND_FULL // 2, parent, least)
+                fits = mixed & ((kept - parent).abs() <= tallest).all(dim=0)
+                children, beyond = torch.where(fits, kept, children), beyond & ~fits
         if spec.energy:
             between = ((children - parent).long() ** 2).sum(dim=0)
             inside = self.variance_of(drawn).sum(dim=0)
