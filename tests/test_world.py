@@ -16,7 +16,7 @@ from terraloom_engines.lifting import REACH
 from terraloom_engines.mesh import surface_elevation
 from terraloom_engines.store import open_store
 from terraloom_engines.texture import SEA_COLOUR, surface_colour
-from terraloom_engines.tiling import TileId, pixel_from_lonlat, row_ground_sample_distance, tile_from_lonlat
+from terraloom_engines.tiling import TILE_SIZE, TileId, pixel_from_lonlat, row_ground_sample_distance, tile_from_lonlat
 from terraloom_engines.world import World, open_world
 
 PLACES = {"Alps": (8.0, 46.5), "Bangladesh": (90.5, 22.4), "Fiji": (179.97, -16.6), "Texas": (-97.4, 32.7)}
