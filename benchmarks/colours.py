@@ -115,6 +115,7 @@ def painted(lifting: LiftingStage, imagery: ImageryStage, colour: Level, ground:
             below, np.stack(bands)[:, outer, outer], texture[outer, outer], dry.land[outer, outer],
             (elevation[outer, outer], relief[outer, outer]), geometry,
         )  # fmt: skip
+        geometry = lifting.drained(window, elevation, dry, geometry)
         inner = slice(imagery.spec.halo, geometry.elevation.shape[-1] - imagery.spec.halo)
         parts = [geometry.elevation[:, inner, inner], geometry.relief[:, inner, inner]]
         stored = np.stack([interleave(part) for part in [*parts, *(made.colour[:, band] for band in range(3)), made.texture]])
@@ -147,7 +148,7 @@ def makers_of(stages: Mapping[str, Stages]) -> dict[str, Maker]:
     """The plain answer, and every pair of stages."""
     rng = np.random.default_rng(5)
     makers: dict[str, Maker] = {"bicubic + noise": lambda colour, ground, times: plain(colour, ground, times, rng)}
-    return makers | {name: maker(*each) for name, each in stages.items()}
+    return makers | {name: maker(each.lifting, each.imagery) for name, each in stages.items()}
 
 
 def gradients(raster: Raster) -> Raster:

@@ -34,6 +34,7 @@ def test_trees_are_rougher_than_grass_and_both_than_snow() -> None:
 def test_crowns_average_out_in_wide_pixels_and_are_parted_in_fine_ones() -> None:
     shares = [least(FOREST, gsd) for gsd in (0.5, 2.0, 8.0, 20.0, 40.0)]
     assert shares[0] < shares[1] < shares[2] > shares[3] > shares[4]
+    assert least(FOREST, 65.0) == 0
     assert shares[4] < 0.04, "the 4 % that forests of satellite scenes have inside 40 m are not exceeded"
 
 

@@ -20,6 +20,8 @@ Real = NDArray[np.float32]
 
 CROWN = 8.0
 """Metres: pixels of that size hold most of what a canopy varies by, wider ones average it out, and finer ones see parts of a crown."""
+WIDEST = 64.0
+"""Metres: in wider pixels crowns are nothing."""
 COARSER, FINER = 2.0, 0.35
 """Exponents by which the floor falls with pixels larger and smaller than a crown."""
 CANOPY, OPEN = 0.2, 0.1
@@ -38,7 +40,7 @@ def grain(gsd: Real) -> Real:
     """The floor of texture by pixel size, in that of a crown's: (H,) of metres per pixel."""
     size = gsd.astype(np.float64) / CROWN
     shares = np.where(size > 1, size**-COARSER, size**FINER)
-    return shares.astype(np.float32)
+    return np.where(gsd <= WIDEST, shares, 0).astype(np.float32)
 
 
 def canopy(red: Steps, green: Steps, light: Steps) -> Real:

@@ -195,8 +195,9 @@ class ImageryStage:
         floor = slope_spread((colour[0, ring, ring] + colour[1, ring, ring] + colour[2, ring, ring]) // 3, COLOUR_UNIT, 4)
         np.maximum(textures, floor, out=textures)
         grey = (colours[:, 0] + colours[:, 1] + colours[:, 2]) // 3
-        grown = cover.least_texture(colours, grey, cover.grain(window.child_gsd()[inner]))
-        textures = calm(not_below(textures, grown), grey)
+        if (grains := cover.grain(window.child_gsd()[inner])).any():
+            textures = not_below(textures, cover.least_texture(colours, grey, grains))
+        textures = calm(textures, grey)
         return Colours(colours, np.clip(textures, *RELIEF_RANGE, out=textures))
 
     def _guided(self, departure: Details, told: Foretold, colour: Steps, heights: tuple[Steps, Steps], window: Window) -> Details:
