@@ -19,10 +19,10 @@ from terraloom_engines.conservation import bound_scale, conserve, deviations, in
 from terraloom_engines.field import Field
 from terraloom_engines.lifting import SPREAD_TABLE, slope_spread, spread_of, stored_spread
 from terraloom_engines.networks import Networks
-from terraloom_engines.noise import gaussian_noise, normal_quantiles
+from terraloom_engines.noise import STREAK_REACH, gaussian_noise, normal_quantiles, streak_weights, without_streaks
 from terraloom_engines.self_test import steps_agree
 from terraloom_engines.tiling import TileId, WorldKind, tile_from_lonlat
-from terraloom_engines.upsampling import kinks, smooth_details
+from terraloom_engines.upsampling import kinks, smooth_details, tilts
 
 if find_spec("torch") is None:
     pytest.skip("torch is not installed: pip install 'terraloom[train]'", allow_module_level=True)
@@ -31,6 +31,7 @@ import torch
 
 from terraloom_engines.device import exposure, finishing, guidance
 from terraloom_engines.device.noise import gaussian_noise as noise_on_device
+from terraloom_engines.device.noise import without_streaks as without_streaks_on_device
 from terraloom_engines.device.program import PLACES, frame
 from terraloom_engines.device.rules import Rules
 from terraloom_engines.device.steps import DeviceFields, DeviceStep
@@ -53,9 +54,19 @@ def test_noise_is_the_same_bits_on_planets_and_wherever_on_planes(
 ) -> None:
     if kind is WorldKind.PLANET:
         column, row = column % (512 << level) - 60, row % (256 << level) - 30
-    places = torch.from_numpy(frame(Window(level, column, row, 9, kind), SPEC, seed)[PLACES])
+    places = torch.from_numpy(frame(Window(level, column, row, 9, kind), SPEC, seed)[PLACES, STREAK_REACH:-STREAK_REACH].copy())
     made = noise_on_device(places, torch.tensor(level, dtype=torch.int32), stream, 17, torch.from_numpy(normal_quantiles()))
     np.testing.assert_array_equal(made.numpy(), gaussian_noise(seed, stream, level, column, row, (17, 9, 9), kind))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.3])
+def test_streaks_are_taken_out_of_noise_alike(share: float) -> None:
+    noise = gaussian_noise(4, 16, 12, 100, 200, (10, 60, 60))
+    taken, scale = (torch.tensor(weight) for weight in streak_weights(share))
+    made = without_streaks_on_device(torch.from_numpy(noise), taken, scale).numpy()
+    np.testing.assert_array_equal(
+        made, without_streaks(noise, share) if share else noise[:, STREAK_REACH:-STREAK_REACH, STREAK_REACH:-STREAK_REACH]
+    )
 
 
 STEPS = arrays.arrays(np.int32, (4, 5, 6), elements=st.integers(-(2**20), 2**20))
@@ -83,7 +94,7 @@ def test_children_keep_their_side_of_the_sea_alike(children: np.ndarray, least: 
 def test_upsampling_blocks_and_spreads_are_the_same_bits() -> None:
     rng = np.random.default_rng(5)
     values = rng.normal(0, 1e4, (20, 24)).astype(np.float32)
-    for here, there in ((smooth_details, finishing.smooth_details), (kinks, finishing.kinks)):
+    for here, there in ((smooth_details, finishing.smooth_details), (kinks, finishing.kinks), (tilts, finishing.tilts)):
         np.testing.assert_array_equal(there(torch.from_numpy(values)).numpy(), here(values))
     children = rng.integers(-9, 9, (4, 3, 5, 6)).astype(np.int32)
     raster = finishing.interleave(torch.from_numpy(children))
@@ -112,6 +123,14 @@ def test_a_field_is_what_numpy_makes_of_the_same_samples(networks: Networks, bas
     mask = None if land is None else split_children(land)
     (made,), (expected,) = (step.fields(parent, (child,), mask) for step in (on_device, on_host))
     assert made.tile == child and made.halo == 2 * on_host.loss
+    np.testing.assert_array_equal(made.data, expected.data)
+
+
+def test_a_fine_field_with_streaks_taken_and_stairs_mended_is_what_numpy_makes_of_it(networks: Networks) -> None:
+    on_device, on_host = networks.step(9), networks.stages(networks.graphs, 9)
+    coarse, tile = EarthBase(BUNDLE.folder).field(tile_from_lonlat(4, 8.0, 46.5), 2 * on_host.loss), tile_from_lonlat(11, 8.0, 46.5)
+    parent = Field(tile, coarse.halo, coarse.data)  # heights of 10 km pixels as those of 50 m ones: cliffs, all the harder
+    (made,), (expected,) = (step.fields(parent, tile.children[:1], None) for step in (on_device, on_host))
     np.testing.assert_array_equal(made.data, expected.data)
 
 

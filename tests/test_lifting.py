@@ -1,22 +1,29 @@
 """The rules round the geometry network: the slope's floor, threshold hillslopes, and the shore."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from benchmarks.morphometry import axis_ratio
 
+from conformance import BUNDLE, opened
 from terraloom_engines.conservation import interleave, split_children
-from terraloom_engines.field import ELEVATION_UNIT
+from terraloom_engines.field import ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.lifting import (
     EXCESS_PERCENT,
     RELIEF_RANGE,
     REPOSE,
     SPREAD_TABLE,
+    LiftingStage,
+    Waters,
     shore,
     spread_of,
     stored_spread,
     threshold_hillslopes,
     tilt_floor,
 )
-from terraloom_engines.tiling import tile_from_lonlat
+from terraloom_engines.stages import StageSpec, Window
+from terraloom_engines.tiling import WorldKind, tile_from_lonlat
 from terraloom_engines.world import open_world
 
 
@@ -70,3 +77,29 @@ def test_borders_of_large_blocks_are_as_rough_as_what_lies_between() -> None:
             border = np.arange(1, raster.shape[1]) % 8 == 0
             ratios.append(steps[border].mean() / steps[~border].mean())
     assert 0.95 < np.exp(np.mean(np.log(ratios))) < 1.05
+
+
+def hillside(stage: LiftingStage, angle: float, roughness: float) -> np.ndarray:
+    """What is drawn below a plane of 31 degrees that falls at `angle`, whose pixels hold `roughness` of the spread of its slope."""
+    metres = 2.0**5
+
+    def plane(side: int, first: float, step: float) -> np.ndarray:
+        place = first + step * np.arange(side)
+        return 0.6 * metres * (300 + place[None, :] * np.cos(angle) + place[:, None] * np.sin(angle))
+
+    elevation = np.rint(plane(224, 0, 1) / ELEVATION_UNIT).astype(np.int32)
+    relief = np.full(elevation.shape, round(np.log2(0.6 * metres * roughness / 12**0.5) / LOG_UNIT), np.int32)
+    waters = Waters(np.full_like(elevation, LAND_FULL), np.zeros_like(elevation), None)
+    drawn = stage.refine(Window(12, 0, 0, 224, WorldKind.PLANE), elevation, relief, waters, None)
+    return interleave(drawn.elevation) * ELEVATION_UNIT - plane(400, 11.75, 0.5)
+
+
+def test_hillsides_are_drawn_with_far_fewer_lines_along_the_grid_than_the_network_draws_by_itself() -> None:
+    graph, spec = opened("onnx-cpu").load(BUNDLE.model("geometry"), 224), StageSpec.from_manifest(BUNDLE.manifest["stages"]["geometry"])
+    ratios = []
+    for told in (spec, replace(spec, streaks=0.0, stairs=(0.0, 0.0))):
+        stage = LiftingStage(graph, told, 2)
+        made = [axis_ratio(hillside(stage, np.radians(angle), roughness)) for angle in (10, 35, 60) for roughness in (1.1, 1.5)]
+        ratios.append(np.exp(np.mean(np.log(made))))
+    assert ratios[1] > 1.8
+    assert ratios[0] < 1.5

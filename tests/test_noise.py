@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terraloom_engines.noise import gaussian_noise, normal_quantiles
+from terraloom_engines.noise import GAINED_VARIANCE, gaussian_noise, normal_quantiles, without_streaks
 
 
 @given(dx=st.integers(0, 20), dy=st.integers(0, 20), level=st.integers(5, 18), column=st.integers(0, 8000), row=st.integers(-48, 8000))
@@ -30,6 +30,19 @@ def test_it_is_standard_normal_white_and_uncorrelated_between_channels() -> None
     for shift in ((0, 1), (1, 0), (1, 1), (0, 2)):
         moved = np.roll(noise, shift, axis=(1, 2))
         assert abs((moved * noise).mean(axis=(1, 2))).max() < 5 / samples**0.5
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_without_streaks_less_of_it_is_alike_along_rows_and_columns_and_windows_agree(share: float) -> None:
+    noise = gaussian_noise(1, 16, 12, 5000, 7000, (8, 260, 260))
+    calm = without_streaks(noise, share)
+    assert calm.shape == (8, 256, 256)
+    np.testing.assert_array_equal(calm[:, 30:, 7:], without_streaks(noise[:, 30:, 7:], share))
+    assert calm.var() == pytest.approx(1 + GAINED_VARIANCE * share, rel=0.02)
+    power = np.mean(np.abs(np.fft.fft2(calm / calm.std())) ** 2, axis=0) / 256**2
+    between = power[60:120, 60:120].mean()
+    assert power[1:3, 60:120].mean() < (1 - share) * between
+    assert power[60:120, 1:3].mean() < (1 - share) * between
 
 
 @pytest.mark.parametrize(("seed", "stream", "level"), [(1, 16, 12), (0, 32, 12), (0, 16, 13)])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from terraloom_engines.diffusion.sampling import sample_distributional
-from terraloom_engines.noise import gaussian_noise
+from terraloom_engines.noise import STREAK_REACH, gaussian_noise, without_streaks
 from terraloom_engines.runtimes import Graph
 from terraloom_engines.tiling import TILE_SIZE, WorldKind, row_ground_sample_distance
 
@@ -42,6 +42,10 @@ class StageSpec:
     """Share of what relief has over the law of total variance that is taken back (`energy.py`); geometry alone."""
     breaching: float = 0.0
     """Share of their depth by which valleys are cut from pits to lower ground (`breaching.py`); geometry alone, 0 leaves pits alone."""
+    streaks: float = 0.0
+    """Share of what is alike along rows and columns that is taken out of the noise (`noise.without_streaks`); geometry alone."""
+    stairs: tuple[float, float] = (0.0, 0.0)
+    """Shares of a parent's tilt, from west to east and from north to south, that is added to what is drawn inside it; geometry alone."""
     north_south: float = 1.0
     """Factor of what is new in north-south details of colour; east-west ones get its inverse (weights that learnt from oblong pixels)."""
     guidance: float = 0.0
@@ -50,7 +54,7 @@ class StageSpec:
     @classmethod
     def from_manifest(cls, entry: Mapping[str, Any]) -> "StageSpec":
         """The spec that a bundle's manifest holds under `stages`."""
-        return cls(**{**entry, "times": tuple(entry["times"])})
+        return cls(**{**entry, "times": tuple(entry["times"]), "stairs": tuple(entry.get("stairs", (0.0, 0.0)))})
 
     @property
     def halo(self) -> int:
@@ -120,13 +124,14 @@ def in_units(stored: NDArray[np.int32], unit: float) -> Array:
     return values
 
 
-def draw_noise(spec: StageSpec, window: Window, seed: int) -> list[Array]:
-    """The noise of every call of a stage's network for a window, each (noise channels, n, n)."""
+def draw_noise(spec: StageSpec, window: Window, seed: int, streaks: float = 0.0) -> list[Array]:
+    """The noise of every call of a stage's network for a window, each (noise channels, n, n); `streaks` is the share taken out of it."""
     noises = []
     for step in range(len(spec.times)):
-        part = window.inner(step * spec.border)
+        part = window.inner(step * spec.border - (STREAK_REACH if streaks else 0))
         shape = (spec.noise_channels, part.side, part.side)
-        noises.append(gaussian_noise(seed, spec.stream + step, window.level, part.column, part.row, shape, window.kind))
+        noise = gaussian_noise(seed, spec.stream + step, window.level, part.column, part.row, shape, window.kind)
+        noises.append(without_streaks(noise, streaks) if streaks else noise)
     return noises
 
 

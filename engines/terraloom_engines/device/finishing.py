@@ -93,11 +93,21 @@ def smooth_details(values: Tensor) -> Tensor:
 
 def kinks(values: Tensor) -> Tensor:
     """What the smooth children of degree 6 have over those of degree 2, in Haar details: (..., 3, H - 6, W - 6)."""
-    inner = values[..., REACH - 1 : values.shape[-2] - REACH + 1, REACH - 1 : values.shape[-1] - REACH + 1]
-    west_east = (inner[..., 1:-1, 2:] - inner[..., 1:-1, :-2]) / 8
-    north_south = (inner[..., 2:, 1:-1] - inner[..., :-2, 1:-1]) / 8
+    inner = _beside(values)
     diagonal = (inner[..., 2:, 2:] - inner[..., 2:, :-2] - inner[..., :-2, 2:] + inner[..., :-2, :-2]) / 64
-    return smooth_details(values) - torch.stack([west_east, north_south, diagonal], dim=-3)
+    return smooth_details(values) - torch.cat([tilts(values), diagonal[..., None, :, :]], dim=-3)
+
+
+def tilts(values: Tensor) -> Tensor:
+    """Haar details of the plane through every pixel's four neighbours: (..., 2, H - 6, W - 6) of rasters (..., H, W)."""
+    inner = _beside(values)
+    west_east, north_south = inner[..., 1:-1, 2:] - inner[..., 1:-1, :-2], inner[..., 2:, 1:-1] - inner[..., :-2, 1:-1]
+    return torch.stack([west_east, north_south], dim=-3) / 8
+
+
+def _beside(values: Tensor) -> Tensor:
+    """Rasters but for `REACH` - 1 pixels on each side."""
+    return values[..., REACH - 1 : values.shape[-2] - REACH + 1, REACH - 1 : values.shape[-1] - REACH + 1]
 
 
 def _half_difference(values: Tensor, axis: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from torch import Tensor, stack
 
-from terraloom_engines.noise import CHANNELS_PER_HASH, QUANTILES, hash_key, word_shift
+from terraloom_engines.noise import CHANNELS_PER_HASH, QUANTILES, STREAK_REACH, hash_key, word_shift
 
 _MULTIPLIER, _INCREMENT = 1664525, 1013904223
 
@@ -34,3 +34,14 @@ def gaussian_noise(places: Tensor, level: Tensor, stream: int, channels: int, ta
         for channel in range(group, min(group + CHANNELS_PER_HASH, channels)):
             drawn.append(table[(words[channel % 4] >> word_shift(channel)) & (QUANTILES - 1)])
     return stack(drawn)
+
+
+def without_streaks(noise: Tensor, taken: Tensor, scale: Tensor) -> Tensor:
+    """Noise (C, side, side) with less of what is alike along rows and columns, (C, side - 4, side - 4), by `noise.streak_weights`."""
+    side, steps = noise.shape[-1] - 2 * STREAK_REACH, range(2 * STREAK_REACH + 1)
+    inner = slice(STREAK_REACH, STREAK_REACH + side)
+    parts = [noise[:, inner, step : step + side] for step in steps] + [noise[:, step : step + side, inner] for step in steps]
+    total = parts[0] + parts[1]
+    for part in parts[2:]:
+        total = total + part
+    return (total * -taken + noise[:, inner, inner]) * scale

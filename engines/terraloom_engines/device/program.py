@@ -13,25 +13,26 @@ from torch import Tensor
 
 from terraloom_engines.cover import grain
 from terraloom_engines.device.finishing import block_details, interleave
-from terraloom_engines.device.noise import gaussian_noise
+from terraloom_engines.device.noise import gaussian_noise, without_streaks
 from terraloom_engines.device.rules import Below, Parents, Rules
 from terraloom_engines.field import CHANNELS, COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
-from terraloom_engines.lifting import SELF_SIMILAR_LEVEL, SPREAD_TABLE, hillslope_knee, mended_kinks
-from terraloom_engines.noise import column_words, normal_quantiles, pixel_numbers, row_words
+from terraloom_engines.lifting import SELF_SIMILAR_LEVEL, SPREAD_TABLE, hillslope_knee, mended_kinks, mended_stairs, streaks_taken
+from terraloom_engines.noise import STREAK_REACH, column_words, normal_quantiles, pixel_numbers, row_words, streak_weights
 from terraloom_engines.runtimes.torch_runtime import TorchGraph
 from terraloom_engines.stages import StageSpec, Window
 from terraloom_engines.tiling import WorldKind
 
 PLACES, KNEE, GSD, LOG_GSD, SUNWARD, GRAIN, SCALARS = slice(0, 4), 4, 5, 6, 7, 8, 9
-"""Rows of a frame; the last holds level, octaves and unit of elevation, and share of kinks."""
+"""Rows of a frame; the last holds level, octaves and unit of elevation, share of kinks, `streak_weights`, and shares of stairs."""
 WARM_UPS = 3
 """Runs before a graph is recorded, in which libraries choose kernels and allocate what they keep."""
 
 
 def frame(window: Window, spec: StageSpec, seed: int) -> NDArray[np.int32]:
-    """All that a window's place says to a geometry stage, int32 (10, side), some of it the bits of float32: what goes to the device with
-    every step.
+    """All that a window's place says to a geometry stage, int32 (10, side + 2 `STREAK_REACH`), some of it the bits of float32: what goes to
+    the device with every step. It reaches so far beyond the window as noise is averaged.
     """
+    window = window.inner(-STREAK_REACH)
     columns, rows = pixel_numbers(window.level, window.column, window.row, (window.side, window.side), window.kind)
     finer = max(0, window.level + 1 - SELF_SIMILAR_LEVEL)
     out = np.zeros((10, window.side), np.int32)
@@ -40,7 +41,9 @@ def frame(window: Window, spec: StageSpec, seed: int) -> NDArray[np.int32]:
         Window(window.level, 0, window.row if window.kind is WorldKind.PLANET else 0, window.side, window.kind)
     )
     out[SCALARS, 0] = window.level
-    out[SCALARS, 1:4] = np.array([finer, ELEVATION_UNIT * 2**finer, mended_kinks(spec, window)], np.float32).view(np.int32)
+    streaks, stairs = streak_weights(streaks_taken(spec, window)), mended_stairs(spec, window)
+    scalars = [finer, ELEVATION_UNIT * 2**finer, mended_kinks(spec, window), *streaks, *stairs]
+    out[SCALARS, 1:8] = np.array(scalars, np.float32).view(np.int32)
     return out
 
 
@@ -81,19 +84,30 @@ class Program:
         return self._recorded[masked](given)
 
     def _compute(self, given: Sequence[Tensor]) -> Tensor:
-        (rasters, place), mask = given[:2], given[2] if len(given) > 2 else None
-        parents, level = dict(zip(CHANNELS, rasters, strict=True)), place[SCALARS, 0]
-        finer, unit, kinks = place[SCALARS, 1:4].view(torch.float32)
+        (rasters, framed), mask = given[:2], given[2] if len(given) > 2 else None
+        parents, level = dict(zip(CHANNELS, rasters, strict=True)), framed[SCALARS, 0]
+        finer, unit, kinks, taken, scale, *stairs = framed[SCALARS, 1:8].view(torch.float32)
+        place = framed[:, STREAK_REACH : framed.shape[-1] - STREAK_REACH]
         gsd, rows = place[GSD].view(torch.float32), place[LOG_GSD].view(torch.float32)
         bands = torch.stack([parents[name] for name in ("red", "green", "blue")])
         spec, outer = self.specs["geometry"], self.specs["geometry"].halo
-        window = (parents["elevation"], parents["relief"], parents["land"], parents["water"], gsd, kinks, place[KNEE], mask)
+        window = (
+            parents["elevation"],
+            parents["relief"],
+            parents["land"],
+            parents["water"],
+            gsd,
+            (kinks, torch.stack(stairs)),
+            place[KNEE],
+            mask,
+        )
         unknown = rasters.new_zeros((13, *rasters.shape[1:]), dtype=torch.float32)
         conditions = {
             "elevation": (parents["elevation"].float() * unit)[None], "relief": (parents["relief"].float() * LOG_UNIT + finer)[None],
             "land": (parents["land"].float() * (1 / LAND_FULL))[None], "imagery": unknown,
         }  # fmt: skip
-        sample = self._draw("geometry", place[PLACES], level, rows + finer, conditions)
+        streaks = (taken, scale) if spec.streaks else None
+        sample = self._draw("geometry", framed[PLACES], level, rows + finer, conditions, streaks)
         drawn, relief, land = self._rules.geometry(sample, spec, Parents(*window))
         cut = slice(outer, rasters.shape[-1] - outer)
         around = {name: raster[cut, cut] for name, raster in parents.items()}
@@ -106,7 +120,7 @@ class Program:
             "colour": colour.float() * COLOUR_UNIT, "texture": (around["texture"].float() * LOG_UNIT)[None],
             "land": (around["land"].float() * (1 / LAND_FULL))[None], "geometry": geometry,
         }  # fmt: skip
-        sample = self._draw("imagery", place[PLACES, cut], level, rows[cut], conditions)
+        sample = self._draw("imagery", framed[PLACES, outer : framed.shape[-1] - outer], level, rows[cut], conditions)
         below = Below(around["elevation"], drawn, gsd[cut], *(place[row, cut].view(torch.float32) for row in (SUNWARD, GRAIN)))
         colours, texture = self._rules.colours(sample, self.specs["imagery"], colour, around["texture"], below)
         elevation, relief = self._rules.drained(spec, Parents(*window), drawn, relief)
@@ -116,13 +130,27 @@ class Program:
         finished = [*(raster[:, inner, inner] for raster in (elevation, relief, land)), *colours.unbind(1), texture, water]
         return interleave(torch.stack(finished, dim=1))
 
-    def _draw(self, network: str, places: Tensor, level: Tensor, gsd: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
-        """One sample (channels, side - 2 halo, side - 2 halo), as `stages.draw_sample` and `sample_distributional` have it."""
-        spec, side = self.specs[network], places.shape[-1]
+    def _draw(
+        self,
+        network: str,
+        places: Tensor,
+        level: Tensor,
+        gsd: Tensor,
+        conditions: Mapping[str, Tensor],
+        streaks: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """One sample (channels, side - 2 halo, side - 2 halo), as `stages.draw_sample` and `sample_distributional` have it.
+
+        `places` reach `STREAK_REACH` pixels beyond the window on each side; `streaks` are the weights of `without_streaks`.
+        """
+        spec, side, reach = self.specs[network], gsd.shape[-1], 0 if streaks is None else STREAK_REACH
         clean: Tensor | None = None
         for step, time in enumerate(spec.times):
             cut = slice(step * spec.border, side - step * spec.border)
-            noise = gaussian_noise(places[:, cut].contiguous(), level, spec.stream + step, spec.noise_channels, self._table)
+            around = slice(cut.start + STREAK_REACH - reach, cut.stop + STREAK_REACH + reach)
+            noise = gaussian_noise(places[:, around].contiguous(), level, spec.stream + step, spec.noise_channels, self._table)
+            if streaks is not None:
+                noise = without_streaks(noise, *streaks)
             if clean is not None:
                 noise = torch.cat([(1 - time) * clean + time * noise[: spec.channels], noise[spec.channels :]])
             inputs = {name: values[None, :, cut, cut].contiguous() for name, values in conditions.items()}
