@@ -37,7 +37,7 @@ class StageSpec:
     spread_mean: float
     spread_scale: float
     kinks: float = 0.0
-    """Share of `upsampling.kinks` that is added to what a graph of degree 2 draws; 0 for graphs of degree 6."""
+    """Share of `upsampling.kinks` added to what a graph draws: those of degree 2 lack it, and one of degree 6 may leave steps too."""
     energy: float = 0.0
     """Share of what relief has over the law of total variance that is taken back (`energy.py`); geometry alone."""
     breaching: float = 0.0
