@@ -65,7 +65,7 @@ sdk-cpp: ## build the C++ reader in build/cpp (needs cmake, protoc with its gRPC
 	@touch $@
 
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) -e '.[server,sims,raster,bench,dev]'
+	$(PIP) -e '.[server,openvino,sims,raster,bench,dev]'
 	@touch $@ .venv/.server
 
 .venv/.paper: pyproject.toml constraints.txt | .venv/.train

@@ -60,6 +60,11 @@ class RuntimeConformance:
         first.run(window(network, 2))
         assert np.array_equal(sample, first.run(inputs)) and np.array_equal(sample, second.run(inputs))
 
+    def test_the_number_of_cores_changes_no_bit_or_the_identity_too(self, runtime: Runtime, network: str) -> None:
+        model, inputs = BUNDLE.model(network), window(network, 3)
+        alone, other = runtime.load(model, SIDE).run(inputs), open_runtime(parse(self.choice), 2)
+        assert np.array_equal(alone, other.load(model, SIDE).run(inputs)) or runtime.identity != other.identity
+
     def test_neither_the_size_of_a_batch_nor_the_place_in_it_changes_a_bit(self, runtime: Runtime, network: str) -> None:
         windows = [window(network, seed) for seed in range(max(runtime.batches))]
         alone = runtime.load(BUNDLE.model(network), SIDE)

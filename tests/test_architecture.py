@@ -124,6 +124,7 @@ def test_every_library_used_is_declared() -> None:
         extras += ["otel"] if name == "terraloom_engines.spans" else []
         extras += ["train"] if name.startswith(NEED_TORCH) else []
         extras += ["tensorrt"] if name.startswith(NEED_ONNX) else []
+        extras += ["openvino"] if name.startswith("terraloom_engines.runtimes.openvino_") else []
         extras += ["paper"] if name.startswith("terraloom_engines.paper") else []
         outside = {other.split(".")[0] for other in imports(path)} - set(sys.stdlib_module_names) - SOURCES.keys()
         undeclared = {DISTRIBUTION_OF_MODULE.get(other, other) for other in outside} - set().union(*(names[extra] for extra in extras))

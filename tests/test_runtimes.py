@@ -30,6 +30,15 @@ class TestOnnxCpu(RuntimeConformance):
     choice = "onnx-cpu"
 
 
+class TestOpenVino(RuntimeConformance):
+    choice = "openvino"
+
+
+class TestOpenVinoInBf16(RuntimeConformance):
+    choice = "openvino:bf16"
+    tolerance = 0.01
+
+
 class TestTorch(RuntimeConformance):
     choice = "torch"
 
@@ -75,9 +84,9 @@ def test_a_runtime_whose_results_cannot_be_used_is_refused(fault: str, complaint
         Networks(BUNDLE, Faulty(fault))
 
 
-@pytest.mark.parametrize("precision", ["fp16", "bf16"])
-def test_a_lower_precision_changes_the_convolutions_alone(precision: str) -> None:
-    runtime = opened(f"torch:{precision}")
+@pytest.mark.parametrize("choice", ["torch:fp16", "torch:bf16", "openvino:bf16"])
+def test_a_lower_precision_changes_the_convolutions_alone(choice: str) -> None:
+    runtime = opened(choice)
     model = BUNDLE.model("geometry")
     proof = prove(runtime.load(model, SMALL), OnnxCpuRuntime(1).load(model, SMALL), spec_of("geometry"), "geometry", SMALL)
     assert proof.seamless
@@ -141,6 +150,36 @@ open_runtime(parse("torch"))
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.stderr.splitlines()[-1].endswith("UnavailableError: torch is not installed: pip install 'terraloom[train]'")
+
+
+def in_a_process(code: str, home: Path) -> list[str]:
+    """Lines that Python code prints in a process of its own, the last of its traceback among them; `home` is its user's folder."""
+    environment = {name: value for name, value in os.environ.items() if name not in {"CI", "TF_BUILD", "JENKINS_URL"}}
+    command, environment = [sys.executable, "-c", code], environment | {"HOME": str(home)}
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    return (result.stdout + result.stderr).splitlines()
+
+
+def test_an_openvino_that_is_not_installed_is_told_with_the_remedy(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.modules["openvino"] = None  # as good as not installed
+from terraloom_engines.runtimes.catalogue import open_runtime, parse
+open_runtime(parse("openvino"))
+"""
+    assert in_a_process(code, tmp_path)[-1].endswith("UnavailableError: openvino is not installed: pip install 'terraloom[openvino]'")
+
+
+def test_openvino_reports_to_nobody_that_it_was_imported(tmp_path: Path) -> None:
+    opened("openvino")
+    code = """
+import sys
+from terraloom_engines.runtimes.catalogue import open_runtime, parse
+open_runtime(parse("openvino"))
+print([name for name in sys.modules if name.startswith("openvino_telemetry")])
+"""
+    assert in_a_process(code, tmp_path) == ["[]"]
+    assert not any(tmp_path.iterdir()), "the reporter keeps its number for this user there"
 
 
 def test_the_extras_for_cpus_and_for_gpus_differ_in_onnxruntime_alone() -> None:

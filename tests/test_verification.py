@@ -37,6 +37,12 @@ def test_torch_differs_by_rounding_alone(reference: Networks) -> None:
     assert difference.changed["water"] == 0
 
 
+def test_openvino_keeps_heights_of_mountains_in_fp32_where_its_convolutions_are_in_bf16(reference: Networks) -> None:
+    difference = found(reference, Networks(BUNDLE, opened("openvino:bf16")))
+    assert 1e-4 < difference.relative_error["geometry"] < 0.01, "all in bf16 it is 0.05 off here"
+    assert 1e-4 < difference.relative_error["imagery"] < 0.01
+
+
 def test_a_runtime_that_computes_something_else_is_seen_in_what_it_computes(reference: Networks) -> None:
     class Louder:
         def run(self, inputs: dict[str, Array]) -> Array:

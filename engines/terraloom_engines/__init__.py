@@ -9,7 +9,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     noise         counter-based Gaussian noise: a function of seed, level and place
     conservation  integer finishing: bound the residual, keep every pixel's mean
     bundle        weights, manifest and base rasters as shipped, read lazily
-    runtimes      run networks of fixed shape: ONNX Runtime, TensorRT, torch
+    runtimes      run networks of fixed shape: ONNX Runtime, OpenVINO, TensorRT, torch
     diffusion     sampling of one refine step
     stages        one window through one network: what goes in, what comes out
     upsampling    smooth children of a raster, whose averages are kept

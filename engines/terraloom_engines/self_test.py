@@ -18,6 +18,8 @@ CONDITIONS: Mapping[str, Mapping[str, int]] = {
 """Condition rasters of each network and their channels."""
 SHIFT = 22
 """Parent pixels by which the second window is shifted: even, as every window origin is, and no multiple of a vector's length."""
+HEIGHT = np.float32(4000)
+"""Metres by which a probe's ground is above the sea: there fp16 knows 2 m and bf16 16 m, so that differences taken in them are seen."""
 SMALL = 64
 """Parent pixels along the side of the window that the reference computes."""
 PLAUSIBLE = (0.02, 50.0)
@@ -30,6 +32,8 @@ def probe(network: str, spec: StageSpec, side: int) -> dict[str, Array]:
     """Pseudo-random inputs of plausible size for one network, (1, C, side, side)."""
     rng = np.random.default_rng(20260101)
     inputs = {name: rng.normal(0, 2, (1, count, side, side)).astype(np.float32) for name, count in CONDITIONS[network].items()}
+    if "elevation" in inputs:
+        inputs["elevation"] += HEIGHT
     inputs["noise"] = rng.normal(0, 1, (1, spec.noise_channels, side, side)).astype(np.float32)
     return inputs
 

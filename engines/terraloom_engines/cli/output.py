@@ -17,7 +17,7 @@ RuntimeOption = Annotated[
     str,
     typer.Option(
         envvar="TERRALOOM_RUNTIME",
-        help="what runs the networks: auto, onnx-cpu, onnx-cuda, torch, tensorrt-rtx, tensorrt, or NAME:PRECISION",
+        help="what runs the networks: auto, onnx-cpu, openvino, onnx-cuda, torch, tensorrt-rtx, tensorrt, or NAME:PRECISION",
     ),
 ]
 """The option of every command that generates."""

@@ -43,6 +43,12 @@ def _onnx_cpu(threads: int, precision: Precision) -> Runtime:
     return OnnxCpuRuntime(threads)
 
 
+def _openvino(threads: int, precision: Precision) -> Runtime:
+    from terraloom_engines.runtimes.openvino_runtime import OpenVinoRuntime
+
+    return OpenVinoRuntime(threads, precision)
+
+
 def _torch(threads: int, precision: Precision) -> Runtime:
     from terraloom_engines.runtimes.torch_runtime import TorchRuntime
 
@@ -66,9 +72,10 @@ RUNTIMES: dict[str, Entry] = {
     "tensorrt-rtx": Entry(_tensorrt_rtx, PRECISIONS, True, "plans of TensorRT for RTX, for RTX cards"),
     "onnx-cuda": Entry(_onnx_cuda, ("fp32",), True, "ONNX Runtime on a GPU"),
     "onnx-cpu": Entry(_onnx_cpu, ("fp32",), True, "ONNX Runtime on the CPU"),
+    "openvino": Entry(_openvino, ("fp32", "bf16"), False, "OpenVINO on the CPU"),
     "torch": Entry(_torch, PRECISIONS, False, "PyTorch, the reference that training uses"),
 }
-"""Best first as far as `auto` goes; torch is slow to start and runs where it is asked for by name."""
+"""Best first as far as `auto` goes. openvino gains little in fp32 and torch is slow to start: they run where they are asked for by name."""
 
 
 def parse(text: str) -> Choice:

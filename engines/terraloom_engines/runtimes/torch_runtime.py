@@ -44,7 +44,8 @@ class TorchRuntime:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
         self.device, self.precision = "cuda" if torch.cuda.is_available() else "cpu", precision
-        place = torch.cuda.get_device_name() if self.device == "cuda" else torch.backends.cpu.get_cpu_capability()
+        on_cpu = f"{torch.backends.cpu.get_cpu_capability()} {threads} cores"  # by their number it divides sums
+        place = torch.cuda.get_device_name() if self.device == "cuda" else on_cpu
         self.identity = f"torch {torch.__version__} {place} {precision}"
 
     def load(self, model: bytes, side: int, batch: int = 1) -> TorchGraph:
