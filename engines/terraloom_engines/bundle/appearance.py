@@ -33,7 +33,7 @@ def lift(light: Raster) -> Raster:
 
 
 def darkened(light: Raster) -> Raster:
-    """Light as Blue Marble has it, given that of a camera, at least that of black."""
+    """Light as Blue Marble has it, given that of a camera, at least that of black: `lift` undone, the root of a quadratic."""
     half = F(0.5 * NEUTRAL / LIFT) * (F(NEUTRAL) - F(2 * LIFT))
     below = np.clip(light, F(LIFT), F(NEUTRAL))
     root = np.sqrt(half * half + (below - F(LIFT)) * F(NEUTRAL * NEUTRAL / LIFT)) - half

@@ -1,8 +1,8 @@
 """Invented climate: the colour of land by its warmth and moisture, and what is left inside a pixel, in integers.
 
 Warmth and moisture are fields that vary over thousands of kilometres; height cools, the interior of continents is dry. The colours are
-those of NASA Blue Marble in lands of such a climate; the spreads inside a pixel are the medians of the embedded Earth on ground of such a
-slope.
+those of NASA Blue Marble in lands of such a climate, as light as a camera has them, and texture goes with them and with relief
+(`appearance`); relief inside a pixel is the median of the embedded Earth on ground of such a slope.
 """
 
 import math
