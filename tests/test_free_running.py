@@ -21,14 +21,25 @@ def batch(rows: int = 3, side: int = 32, gsd: float = 7.0) -> dict[str, "torch.T
 
 def test_a_window_goes_down_a_level_at_a_time_until_it_is_old() -> None:
     model, pool = networks.GeometryRefiner(8), free_running.Pool("geometry", size=2, oldest=3)
-    start = batch(rows=1, side=56)
+    start = batch(rows=1, side=56, gsd=8.0)
     for level in range(3):
         newest = free_running.wander("geometry", model, pool, start)
         assert newest is not None and newest.raster.shape == (1, 1, 64, 64)
         waiting = pool._windows
         assert [window.age for window in waiting] == ([level + 1] if level < 2 else [])
-        assert all(float(window.conditions["gsd"].mean()) == 7.0 - window.age for window in waiting)
+        assert all(float(window.conditions["gsd"].mean()) == 8.0 - window.age for window in waiting)
         start = start | {"mask": torch.zeros_like(start["mask"])}  # no fresh windows: the pool's go on
+
+
+def test_finer_windows_than_the_network_is_told_of_go_on_in_units_of_slope() -> None:
+    model, pool = networks.GeometryRefiner(8), free_running.Pool("geometry", size=1)
+    torch.manual_seed(1)
+    finest = free_running.wander("geometry", model, pool, batch(rows=1, side=56, gsd=6.0))
+    [window] = pool._windows
+    elevation, relief = window.conditions["elevation"], window.conditions["relief"]
+    assert float(window.conditions["gsd"].mean()) == 6.0  # 32 m would be told
+    assert any(torch.equal(elevation / 2, finest.raster[..., top : top + 56, left : left + 56]) for top in (0, 8) for left in (0, 8))
+    assert relief.shape == elevation.shape
 
 
 def test_windows_with_holes_or_sea_do_not_start() -> None:

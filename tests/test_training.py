@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from terraloom_engines.training import samples, weave
 from terraloom_engines.training.pyramid import coarser, finest_elevation, pyramid
-from terraloom_engines.training.rasters import data_folder, existing_file
+from terraloom_engines.training.rasters import Source, data_folder, existing_file
 
 
 def rough_land(side: int = 128) -> np.ndarray:
@@ -35,6 +36,35 @@ def test_invalid_pixels_make_their_parents_invalid() -> None:
     valid[3, 5] = False
     parent = coarser(finest_elevation(np.zeros((8, 8), np.float32), 30.0, 1.0, valid))
     assert np.argwhere(~parent.valid).tolist() == [[1, 2]]
+
+
+def test_land_whose_rows_and_columns_show_is_not_learnt_from_but_still_judges() -> None:
+    land = rough_land() / 100
+    woven = land + np.random.default_rng(4).normal(0, 8, (128, 1)).astype(np.float32)
+    turned = np.rot90(woven)
+    assert weave.axis_power(land) == pytest.approx(1, abs=0.25)
+    assert weave.axis_power(woven) > 2 < weave.axis_power(turned)
+    assert weave.axis_power(land + 40 * np.arange(128, dtype=np.float32)) == pytest.approx(weave.axis_power(land), rel=0.02)
+    assert weave.axis_power(land[:60]) == 1
+
+    def source(raster: np.ndarray, gsd: float, held_out: bool = False) -> Source:
+        return Source("land", finest_elevation(raster, gsd, 1.0, np.ones(raster.shape, bool)), held_out)
+
+    plain, lines, coarse, judge = source(land, 30), source(woven, 30), source(woven, 300), source(woven, 30, held_out=True)
+    assert weave.straight([plain, lines, coarse, judge]) == [plain, coarse, judge]
+
+
+def test_fine_land_is_told_as_the_finest_level_in_units_of_slope() -> None:
+    rng = np.random.default_rng(5)
+    level = finest_elevation(rough_land(), 10.0, 0.1, np.ones((128, 128), bool))
+    how = samples.Augmentation(spread_octaves=0, elevation_spreads=0, vertical_octaves=0)
+    given = [samples.geometry_sample(Source("land", level, False), 40, how, rng) for _ in range(20)]
+    told = np.exp2([float(each["gsd"].mean()) for each in given])
+    assert told.min() >= samples.FINEST_TOLD[0] and told.max() <= samples.FINEST_TOLD[1] and np.ptp(told) > 20
+    steepness = [np.abs(np.diff(each["children"][0])).mean() / metres for each, metres in zip(given, told, strict=True)]
+    real = np.abs(np.diff(level.mean[0])).mean() / 10
+    np.testing.assert_allclose(steepness, real, rtol=0.5)  # windows differ; the ratio of scales is 6 to 15
+    assert samples.told_scale(2400.0, rng) == 2400.0
 
 
 def test_networks_lose_their_border_and_the_smooth_upsampling_keeps_planes() -> None:

@@ -9,17 +9,20 @@ lies where.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import log2
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from terraloom_engines.lifting import EXCESS_PERCENT, REPOSE
-from terraloom_engines.training import chaining, networks
+from terraloom_engines.training import chaining, networks, samples
 from terraloom_engines.training.adversary import Land
 
 FINEST = -1.0
 """log2 metres of the finest children drawn."""
+FINEST_TOLD = log2(samples.FINEST_TOLD[0])
+"""log2 metres of the finest children that the geometry network is told of: finer ones are drawn in units of slope, as it draws worlds."""
 ALIGNED = 8
 """Windows are cut at multiples of so many pixels: their first pixel begins a block of that side."""
 TRUSTED = {"geometry": 4.3, "imagery": 3.3}
@@ -136,5 +139,7 @@ def wander(network: str, model: nn.Module, pool: Pool, batch: dict[str, Tensor])
         cut = (slice(row, row + 1), slice(None), slice(top, top + side), slice(left, left + side))
         below = {mean: children[cut].detach().cpu(), spread: spreads[cut].detach().clamp(-6, 12).cpu()}
         below["gsd"] = window.conditions["gsd"] - 1
+        if network == "geometry" and float(below["gsd"].mean()) < FINEST_TOLD:
+            below = {mean: 2 * below[mean], spread: below[spread] + 1, "gsd": window.conditions["gsd"]}
         pool.put(Wanderer(window.conditions | below, window.age + 1))
     return newest

@@ -12,8 +12,9 @@ from terraloom_engines.training.rasters import Source
 Array = NDArray[np.float32]
 
 
-SELF_SIMILAR, FINEST = 120.0, 0.6
-"""Metres per pixel below which real land is taken to look alike at every scale, in units of slope, and the finest scale it stands for."""
+FINEST_TOLD = (60.0, 153.0)
+"""Metres per pixel of the finest level that the geometry network is told of (`lifting.SELF_SIMILAR_LEVEL`), from 67 degrees north to the
+equator: finer real land is taken for land of these, in units of slope, as all finer levels are when the world is made."""
 FINEST_COUPLING = 10.0
 """The finest scale that colour paired with relief stands for: how they go together is known from coarse pairs almost alone."""
 
@@ -28,7 +29,7 @@ class Augmentation:
     relief_dropout: float = 0.2
     vertical_octaves: float = 0.4
     self_similar: float = 0.4
-    """Share of the windows finer than `SELF_SIMILAR`, and of colour paired with relief, that are taken for finer ones."""
+    """Share of the windows of colour paired with relief that are taken for finer ones."""
 
 
 def haar_details(children: Array) -> Array:
@@ -88,11 +89,10 @@ def disturbed_spread(parent: Level, amount: float, rng: np.random.Generator) -> 
     return (exact + rng.normal(0, amount / 2) + rng.normal(0, amount / 2, exact.shape)).astype(np.float32)
 
 
-def rescaling(gsd: float, share: float, rng: np.random.Generator) -> float:
-    """Octaves by which a window is taken for a finer one: DEMs finer than 10 m are few, and slopes are alike over these scales."""
-    if gsd > SELF_SIMILAR or rng.random() > share:
-        return 0.0
-    return float(rng.uniform(0, max(0.0, np.log2(gsd / FINEST))))
+def told_scale(gsd: float, rng: np.random.Generator) -> float:
+    """Metres per pixel that a window of elevation is taken for: fine ones stand for any latitude of the finest level that is told."""
+    finest, coarsest = FINEST_TOLD
+    return finest * (coarsest / finest) ** float(rng.random()) if gsd < coarsest else gsd
 
 
 def terrain_condition(sources: list[Source], side: int, log_gsd: float, rng: np.random.Generator) -> Array:
@@ -115,9 +115,9 @@ def geometry_sample(source: Source, side: int, how: Augmentation, rng: np.random
     quarter, flip = (0, bool(rng.integers(2))) if light else (int(rng.integers(4)), bool(rng.integers(2)))
     children = turn(children, quarter, flip)
     factor = np.float32(2.0 ** rng.normal(0, how.vertical_octaves))
-    smaller = np.float32(2.0 ** -rescaling(children.gsd, how.self_similar, rng))
-    factor *= smaller
-    children = Level(children.mean * factor, children.spread * factor, children.valid, float(children.gsd * smaller))
+    told = told_scale(children.gsd, rng)
+    factor *= np.float32(told / children.gsd)
+    children = Level(children.mean * factor, children.spread * factor, children.valid, told)
     parent = coarser(children)
     land = parent_land(children) if source.sea else np.ones((1, side, side), np.float32)
     relief = disturbed_spread(parent, how.spread_octaves, rng)
@@ -178,12 +178,12 @@ def imagery_sample(source: Source, side: int, how: Augmentation, rng: np.random.
 
 
 class ScaleBalance:
-    """Draws sources so that every octave of ground sample distance is seen equally often."""
+    """Draws sources so that every octave of ground sample distance is seen equally often; those finer than `finest` are one."""
 
-    def __init__(self, sources: list[Source]) -> None:
+    def __init__(self, sources: list[Source], finest: float = 0.0) -> None:
         octaves: dict[int, list[Source]] = {}
         for source in sources:
-            octaves.setdefault(int(np.floor(np.log2(source.level.gsd))), []).append(source)
+            octaves.setdefault(int(np.floor(np.log2(max(source.level.gsd, finest)))), []).append(source)
         self.octaves = sorted(octaves)
         self.groups = [octaves[octave] for octave in self.octaves]
         self.weights = [np.array([s.level.mean[0].size ** 0.5 * (4 if s.partner else 1) for s in group]) for group in self.groups]

@@ -18,7 +18,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from terraloom_engines.training import adversary, chaining, free_running, landforms, networks, objective, rasters, samples
+from terraloom_engines.training import adversary, chaining, free_running, landforms, networks, objective, rasters, samples, weave
 
 NETWORKS: dict[str, tuple[type[nn.Module], int, Any]] = {
     "geometry": (networks.GeometryRefiner, 3, samples.geometry_sample),
@@ -58,7 +58,12 @@ def sources(network: str, data: Path) -> list[rasters.Source]:
     """The training material of one network, held-out regions included (they carry the mark)."""
     if network == "imagery":
         return rasters.imagery_sources(data)
-    return rasters.elevation_sources(data) + rasters.pair_sources(data)[0]
+    return weave.straight(rasters.elevation_sources(data) + rasters.pair_sources(data)[0])
+
+
+def balanced(network: str, material: list[rasters.Source]) -> samples.ScaleBalance:
+    """Sources drawn from evenly by scale; of geometry, what is finer than any that the network is told is one scale."""
+    return samples.ScaleBalance(material, samples.FINEST_TOLD[0] if network == "geometry" else 0.0)
 
 
 def batch_of(balance: samples.ScaleBalance, config: TrainConfig, rng: np.random.Generator, device: str) -> dict[str, Tensor]:
@@ -255,7 +260,8 @@ def held_out_score(trainer: Trainer, balance: samples.ScaleBalance, batches: int
 
 def terrain_of(data: Path, seed: int) -> free_running.Terrain:
     """Real terrain of any scale, to go with free-running imagery."""
-    sources, rng = [source for source in rasters.elevation_sources(data) if not source.held_out], np.random.default_rng(seed)
+    sources = weave.straight([source for source in rasters.elevation_sources(data) if not source.held_out])
+    rng = np.random.default_rng(seed)
     return lambda side, log_gsd: torch.from_numpy(samples.terrain_condition(sources, side, log_gsd, rng))[None]
 
 
@@ -264,8 +270,8 @@ def train(config: TrainConfig, data: Path, out: Path, device: str, weights: Path
     torch.set_num_threads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
     material = sources(config.network, data)
-    learn = samples.ScaleBalance([s for s in material if not s.held_out])
-    judge = samples.ScaleBalance([s for s in material if s.held_out])
+    learn = balanced(config.network, [s for s in material if not s.held_out])
+    judge = balanced(config.network, [s for s in material if s.held_out])
     terrain = terrain_of(data, config.seed) if config.network == "imagery" and config.wandering else None
     trainer, checkpoint = Trainer(config, device, terrain), out / f"{config.network}.pt"
     if checkpoint.exists():
