@@ -100,3 +100,29 @@ def test_what_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     assert data_folder(str(tmp_path)) == tmp_path
     with pytest.raises(argparse.ArgumentTypeError, match="there is no file .*nope.onnx"):
         existing_file(str(tmp_path / "nope.onnx"))
+
+
+def test_a_slimmer_network_keeps_the_channels_that_matter(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed: the training extra is tested where it is")
+    import onnx
+
+    from terraloom_engines.training import networks, slimming, train
+
+    torch.manual_seed(2)
+    wide, slim = networks.ImageryRefiner(12, 24).eval(), networks.ImageryRefiner(8, 24).eval()
+    with torch.no_grad():  # four channels of each space at full resolution say nothing
+        for layer in ("enter", "local", "merge", "final"):
+            getattr(wide.body, layer).weight[[1, 4, 5, 10]] = 0
+            getattr(wide.body, layer).bias[[1, 4, 5, 10]] = 0
+        wide.body.up.weight[:, [1, 4, 5, 10]] = 0
+        wide.body.up.bias[[1, 4, 5, 10]] = 0
+    weights = [onnx.numpy_helper.from_array(values.numpy(), name) for name, values in wide.state_dict().items()]
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "weights", [], [], weights)), tmp_path / "imagery.onnx")
+    trainer = train.Trainer(train.TrainConfig("imagery", width=8, coarse=24), "cpu")
+    trainer.start_from(tmp_path / "imagery.onnx")
+    values = torch.randn(2, 40, 30, 30)
+    with torch.no_grad():
+        np.testing.assert_allclose(trainer.model.body(values), wide.body(values), atol=1e-5)
+        assert not np.allclose(slim.body(values), wide.body(values), atol=1e-2)
+    with pytest.raises(ValueError, match="no wider one of the same kind"):
+        slimming.slimmed(slim.state_dict(), networks.ImageryRefiner(12, 24).state_dict())

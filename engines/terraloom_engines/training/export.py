@@ -39,7 +39,7 @@ STREAMS = {"geometry": 16, "imagery": 32}
 def load_average(checkpoint: Path) -> tuple[nn.Module, dict[str, Any]]:
     """The averaged network of a checkpoint, and its training record."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    model = NETWORKS[state["config"]["network"]][0](state["config"]["width"])
+    model = NETWORKS[state["config"]["network"]][0](state["config"]["width"], state["config"].get("coarse", 0))
     model.load_state_dict(state["average"])
     return model.eval(), {"config": state["config"], "steps": state["steps"], "minutes": round(state["seconds"] / 60, 1)}
 

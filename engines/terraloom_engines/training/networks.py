@@ -88,16 +88,21 @@ class ResidualBlock(nn.Module):
 
 
 class LocalUNet(nn.Module):
-    """A UNet of two levels with unpadded convolutions: loses 10 pixels a side; input sides must be even."""
+    """A UNet of two levels with unpadded convolutions: loses 10 pixels a side; input sides must be even.
 
-    def __init__(self, inputs: int, outputs: int, width: int) -> None:
+    Processors with vectors of 16 numbers compute channels by sixteens: 40 cost what 48 do.
+    """
+
+    def __init__(self, inputs: int, outputs: int, width: int, coarse: int = 0) -> None:
+        """`width` channels at full resolution, `coarse` at half of it (0: twice as many)."""
         super().__init__()
+        wide = coarse or 2 * width
         self.enter = nn.Conv2d(inputs, width, 3)
         self.local = nn.Conv2d(width, width, 3)
-        self.down = nn.Conv2d(width, 2 * width, 2, stride=2)
-        self.block = ResidualBlock(2 * width)
-        self.wide = nn.Conv2d(2 * width, 2 * width, 3)
-        self.up = nn.ConvTranspose2d(2 * width, width, 2, stride=2)
+        self.down = nn.Conv2d(width, wide, 2, stride=2)
+        self.block = ResidualBlock(wide)
+        self.wide = nn.Conv2d(wide, wide, 3)
+        self.up = nn.ConvTranspose2d(wide, width, 2, stride=2)
         self.merge = nn.Conv2d(width, width, 3)
         self.final = nn.Conv2d(width, width, 3)
         self.leave = nn.Conv2d(width, outputs, 1)
@@ -123,10 +128,10 @@ class GeometryRefiner(nn.Module):
     channels = 7
     """A sample: 3 details of elevation, 4 log2 ratios of child spread to parent spread; each normalised to unit variance."""
 
-    def __init__(self, width: int = 48) -> None:
+    def __init__(self, width: int = 48, coarse: int = 0) -> None:
         super().__init__()
         self.width = width
-        self.body = LocalUNet(self.channels + NOISE_EXTRA + 1 + 25, self.channels, width)
+        self.body = LocalUNet(self.channels + NOISE_EXTRA + 1 + 25, self.channels, width, coarse)
 
     def forward(self, noise: Tensor, time: Tensor, elevation: Tensor, relief: Tensor, land: Tensor, gsd: Tensor, imagery: Tensor) -> Tensor:
         """One denoised draw of the sample, shape (N, 7, n - 24, n - 24).
@@ -162,10 +167,10 @@ class ImageryRefiner(nn.Module):
     channels = 13
     """A sample: 9 details (3 for each of red, green, blue), 4 log2 ratios of child spread to parent spread."""
 
-    def __init__(self, width: int = 48) -> None:
+    def __init__(self, width: int = 48, coarse: int = 0) -> None:
         super().__init__()
         self.width = width
-        self.body = LocalUNet(self.channels + NOISE_EXTRA + 1 + 23, self.channels, width)
+        self.body = LocalUNet(self.channels + NOISE_EXTRA + 1 + 23, self.channels, width, coarse)
 
     def forward(self, noise: Tensor, time: Tensor, colour: Tensor, texture: Tensor, land: Tensor, gsd: Tensor, geometry: Tensor) -> Tensor:
         """One denoised draw of the sample, shape (N, 13, n - 24, n - 24).

@@ -18,7 +18,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from terraloom_engines.training import adversary, chaining, free_running, landforms, networks, objective, rasters, samples, weave
+from terraloom_engines.training import adversary, chaining, free_running, landforms, networks, objective, rasters, samples, slimming, weave
 
 NETWORKS: dict[str, tuple[type[nn.Module], int, Any]] = {
     "geometry": (networks.GeometryRefiner, 3, samples.geometry_sample),
@@ -38,6 +38,8 @@ class TrainConfig:
     network: str
     minutes: float = 30.0
     width: int = 48
+    coarse: int = 0
+    """Channels at half resolution; 0 for twice `width`."""
     batch: int = 8
     side: int = 64
     learning_rate: float = 2e-3
@@ -116,8 +118,8 @@ class Trainer:
         self.config, self.device, self.bfloat16 = config, device, computes_bfloat16(device)
         self.pool = free_running.Pool(config.network, config.pool, terrain)
         module, self.details, _ = NETWORKS[config.network]
-        self.model = module(config.width).to(device, memory_format=torch.channels_last)
-        self.average = module(config.width).to(device, memory_format=torch.channels_last)
+        self.model = module(config.width, config.coarse).to(device, memory_format=torch.channels_last)
+        self.average = module(config.width, config.coarse).to(device, memory_format=torch.channels_last)
         self.average.load_state_dict(self.model.state_dict())
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=config.learning_rate, weight_decay=1e-4, betas=(0.9, 0.98))
         self.critic = adversary.Critic(self.details // 3).to(device)
@@ -129,10 +131,11 @@ class Trainer:
         """Score, critic's loss and its weight of the steps since the last record."""
 
     def start_from(self, weights: Path) -> None:
-        """Begin with the weights of an exported network (ONNX) of the same width."""
+        """Begin with the weights of an exported network (ONNX), of the channels that matter most where it is wider."""
         given = {entry.name: torch.from_numpy(numpy_helper.to_array(entry).copy()) for entry in onnx.load(weights).graph.initializer}
+        state = slimming.slimmed({name: given[name] for name in self.model.state_dict()}, self.model.state_dict())
         for module in (self.model, self.average):
-            module.load_state_dict({name: given[name] for name in module.state_dict()})
+            module.load_state_dict(state)
 
     def step(self, batch: dict[str, Tensor]) -> float:
         """One optimiser step; returns the loss."""
@@ -311,6 +314,7 @@ def main() -> None:
     for name, kind in (
         ("minutes", float),
         ("width", int),
+        ("coarse", int),
         ("batch", int),
         ("side", int),
         ("threads", int),
