@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks import machine, realism, sheets
+from terraloom_engines import slope_noise
 from terraloom_engines.lifting import LiftingStage
 from terraloom_engines.runtimes import Graph
 from terraloom_engines.runtimes.onnx_cpu import OnnxCpuRuntime
@@ -29,6 +30,8 @@ from terraloom_engines.training.rasters import Source, data_folder
 from terraloom_engines.training.train import TrainConfig, Trainer, batch_of, sources
 
 DETAILS = 3
+EXTRA = networks.GeometryRefiner.noise_channels - networks.GeometryRefiner.channels
+"""Noise channels beside the noised sample."""
 FLOW_FLOOR = 0.05
 """Times below it are not trained: a straight path is nearly its data there."""
 TEACHER_STEPS = 4
@@ -86,7 +89,7 @@ def build(variant: Variant) -> nn.Module:
     torch.manual_seed(1)
     model = networks.GeometryRefiner(variant.width)
     if variant.flat:
-        model.body = FlatBody(model.channels + networks.NOISE_EXTRA + 1 + 25, model.channels, variant.width)
+        model.body = FlatBody(model.noise_channels + 1 + 25, model.channels, variant.width)
     return model.to(memory_format=torch.channels_last)
 
 
@@ -97,7 +100,7 @@ def conditions_of(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def without_extra(noised: Tensor) -> Tensor:
     """A noised sample with empty channels where a one-step network takes its extra noise."""
-    return torch.cat([noised, torch.zeros_like(noised[:, : networks.NOISE_EXTRA])], dim=1)
+    return torch.cat([noised, noised.new_zeros(len(noised), EXTRA, *noised.shape[2:])], dim=1)
 
 
 def flow_loss(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
@@ -190,13 +193,13 @@ class FlowGraph:
 
     def run(self, inputs: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """The sample of a window, (1, C, n - 24 steps, n - 24 steps)."""
-        value = inputs["noise"][:, : -networks.NOISE_EXTRA]
+        value = inputs["noise"][:, : networks.GeometryRefiner.channels]
         for step in range(self._steps):
             when, then = 1 - step / self._steps, 1 - (step + 1) / self._steps
             margin = step * networks.HALO
             inner = slice(margin, inputs["noise"].shape[-1] - margin)
             given = {name: raster[..., inner, inner] for name, raster in inputs.items() if name not in ("noise", "time", "gsd")}
-            noised = np.concatenate([value, np.zeros_like(value[:, : networks.NOISE_EXTRA])], axis=1)
+            noised = np.pad(value, ((0, 0), (0, EXTRA), (0, 0), (0, 0)))
             given |= {"noise": noised, "gsd": inputs["gsd"][:, :, inner], "time": np.full((1, 1, 1, 1), when, np.float32)}
             clean = self._graph.run({name: np.ascontiguousarray(raster, np.float32) for name, raster in given.items()})[0][None]
             edge = slice(networks.HALO, value.shape[-1] - networks.HALO)
@@ -208,7 +211,8 @@ def stage_of(variant: Variant, model: Path, steps: int) -> LiftingStage:
     """The geometry stage that runs a variant in so many calls."""
     graph: Graph = OnnxCpuRuntime(1).load(model.read_bytes())
     spec = StageSpec(
-        stream=16, border=networks.HALO * steps, times=(1.0,), channels=7, noise_channels=10, detail_scale=networks.DETAIL_SCALE,
+        stream=16, border=networks.HALO * steps, times=(1.0,), channels=networks.GeometryRefiner.channels,
+        noise_channels=networks.GeometryRefiner.noise_channels, slopes=slope_noise.CHANNELS, detail_scale=networks.DETAIL_SCALE,
         spread_mean=networks.SPREAD_MEAN, spread_scale=networks.SPREAD_SCALE,
     )  # fmt: skip
     return LiftingStage(FlowGraph(graph, steps) if variant.recipe in ("flow", "distilled") else graph, spec, 0)

@@ -21,6 +21,7 @@ from terraloom_engines.lifting import SPREAD_TABLE, slope_spread, spread_of, sto
 from terraloom_engines.networks import Networks
 from terraloom_engines.noise import STREAK_REACH, gaussian_noise, normal_quantiles, streak_weights, without_streaks
 from terraloom_engines.self_test import steps_agree
+from terraloom_engines.slope_noise import MARGIN, along_slopes
 from terraloom_engines.tiling import TileId, WorldKind, tile_from_lonlat
 from terraloom_engines.upsampling import kinks, smooth_details, tilts
 
@@ -32,8 +33,9 @@ import torch
 from terraloom_engines.device import exposure, finishing, guidance
 from terraloom_engines.device.noise import gaussian_noise as noise_on_device
 from terraloom_engines.device.noise import without_streaks as without_streaks_on_device
-from terraloom_engines.device.program import PLACES, frame
+from terraloom_engines.device.program import PLACES, REACH, frame
 from terraloom_engines.device.rules import Rules
+from terraloom_engines.device.slope_noise import along_slopes as along_slopes_on_device
 from terraloom_engines.device.steps import DeviceFields, DeviceStep
 from terraloom_engines.stages import StageSpec, Window
 
@@ -54,7 +56,7 @@ def test_noise_is_the_same_bits_on_planets_and_wherever_on_planes(
 ) -> None:
     if kind is WorldKind.PLANET:
         column, row = column % (512 << level) - 60, row % (256 << level) - 30
-    places = torch.from_numpy(frame(Window(level, column, row, 9, kind), SPEC, seed)[PLACES, STREAK_REACH:-STREAK_REACH].copy())
+    places = torch.from_numpy(frame(Window(level, column, row, 9, kind), SPEC, seed)[PLACES, REACH:-REACH].copy())
     made = noise_on_device(places, torch.tensor(level, dtype=torch.int32), stream, 17, torch.from_numpy(normal_quantiles()))
     np.testing.assert_array_equal(made.numpy(), gaussian_noise(seed, stream, level, column, row, (17, 9, 9), kind))
 
@@ -67,6 +69,13 @@ def test_streaks_are_taken_out_of_noise_alike(share: float) -> None:
     np.testing.assert_array_equal(
         made, without_streaks(noise, share) if share else noise[:, STREAK_REACH:-STREAK_REACH, STREAK_REACH:-STREAK_REACH]
     )
+
+
+@given(elevation=arrays.arrays(np.int32, (9, 12), elements=st.integers(-600_000, 600_000) | st.integers(-1, 1)), seed=st.integers(0, 99))
+def test_noise_runs_down_slopes_alike(elevation: np.ndarray, seed: int) -> None:
+    white = gaussian_noise(seed, 24, 12, 100, 200, (8, 9 + 2 * MARGIN, 12 + 2 * MARGIN))
+    made = along_slopes_on_device(torch.from_numpy(white)[None], torch.from_numpy(elevation)[None, None])[0]
+    np.testing.assert_array_equal(made.numpy(), along_slopes(white, elevation))
 
 
 STEPS = arrays.arrays(np.int32, (4, 5, 6), elements=st.integers(-(2**20), 2**20))

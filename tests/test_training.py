@@ -74,7 +74,7 @@ def test_networks_lose_their_border_and_the_smooth_upsampling_keeps_planes() -> 
     model = networks.GeometryRefiner(8)
     plane = (torch.arange(40.0)[None, :] * 3 + torch.arange(40.0)[:, None] * 5)[None, None]
     rest = {"relief": torch.zeros(1, 1, 40, 40), "land": torch.ones(1, 1, 40, 40), "gsd": torch.full((1, 1, 40, 1), 5.0)}
-    sample = model(torch.zeros(1, 10, 40, 40), torch.ones(1, 1, 1, 1), plane, imagery=torch.zeros(1, 13, 40, 40), **rest)
+    sample = model(torch.zeros(1, model.noise_channels, 40, 40), torch.ones(1, 1, 1, 1), plane, imagery=torch.zeros(1, 13, 40, 40), **rest)
     assert sample.shape == (1, 7, 40 - 2 * networks.HALO, 40 - 2 * networks.HALO)
     details = networks.smooth_details(plane)[0, :, 0, 0]
     np.testing.assert_allclose(details, [0.75, 1.25, 0], atol=1e-5)

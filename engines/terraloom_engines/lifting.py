@@ -216,7 +216,8 @@ class LiftingStage:
         if imagery is not None:
             known[:12], known[12] = imagery, 1
         finer = max(0, window.level + 1 - self.finest_told)
-        return draw_sample(self._graph, self.spec, window, draw_noise(self.spec, window, self._seed, streaks_taken(self.spec, window)), {
+        noises = draw_noise(self.spec, window, self._seed, streaks_taken(self.spec, window), elevation)
+        return draw_sample(self._graph, self.spec, window, noises, {
             "elevation": in_units(elevation, ELEVATION_UNIT * 2**finer)[None],
             "relief": (in_units(relief, LOG_UNIT) + np.float32(finer))[None],
             "land": in_units(waters.land, 1 / LAND_FULL)[None], "imagery": known,

@@ -4,17 +4,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from terraloom_engines import slope_noise
 from terraloom_engines.diffusion.sampling import sample_distributional
 from terraloom_engines.noise import STREAK_REACH, gaussian_noise, without_streaks
 from terraloom_engines.runtimes import Graph
 from terraloom_engines.tiling import TILE_SIZE, WorldKind, row_ground_sample_distance
 
 Array = NDArray[np.float32]
+Number = TypeVar("Number", bound=np.number)
 
 TROPIC = 0.4
 """Sine of the latitude from which on the noon sun stands on the equator's side all year."""
@@ -42,6 +44,8 @@ class StageSpec:
     """Share of what relief has over the law of total variance that is taken back (`energy.py`); geometry alone."""
     breaching: float = 0.0
     """Share of their depth by which valleys are cut from pits to lower ground (`breaching.py`); geometry alone, 0 leaves pits alone."""
+    slopes: int = 0
+    """Of the noise channels, how many are drawn out along the parents' slopes (`slope_noise.py`): the last 8, or none; geometry alone."""
     streaks: float = 0.0
     """Share of what is alike along rows and columns that is taken out of the noise (`noise.without_streaks`); geometry alone."""
     stairs: tuple[float, float] = (0.0, 0.0)
@@ -112,7 +116,7 @@ def _sunward(level: int, row: int, side: int, kind: WorldKind) -> Array:
     return np.clip(np.array(sines, np.float32) * np.float32(1 / TROPIC), np.float32(-1), np.float32(1))
 
 
-def crop(values: Array, margin: int) -> Array:
+def crop(values: NDArray[Number], margin: int) -> NDArray[Number]:
     """Drop `margin` pixels on every side of the last two axes."""
     return values[..., margin : values.shape[-2] - margin, margin : values.shape[-1] - margin]
 
@@ -124,14 +128,25 @@ def in_units(stored: NDArray[np.int32], unit: float) -> Array:
     return values
 
 
-def draw_noise(spec: StageSpec, window: Window, seed: int, streaks: float = 0.0) -> list[Array]:
-    """The noise of every call of a stage's network for a window, each (noise channels, n, n); `streaks` is the share taken out of it."""
+def draw_noise(spec: StageSpec, window: Window, seed: int, streaks: float = 0.0, elevation: NDArray[np.int32] | None = None) -> list[Array]:
+    """The noise of every call of a stage's network for a window, each (noise channels, n, n); `streaks` is the share taken out of it.
+
+    A stage whose noise runs along slopes needs the window's `elevation`, stored (side, side).
+    """
+
+    def drawn(stream: int, channels: int, part: Window) -> Array:
+        return gaussian_noise(seed, stream, part.level, part.column, part.row, (channels, part.side, part.side), part.kind)
+
     noises = []
     for step in range(len(spec.times)):
-        part = window.inner(step * spec.border - (STREAK_REACH if streaks else 0))
-        shape = (spec.noise_channels, part.side, part.side)
-        noise = gaussian_noise(seed, spec.stream + step, window.level, part.column, part.row, shape, window.kind)
-        noises.append(without_streaks(noise, streaks) if streaks else noise)
+        part = window.inner(step * spec.border)
+        channels, stream = spec.noise_channels - spec.slopes, spec.stream + step
+        noise = without_streaks(drawn(stream, channels, part.inner(-STREAK_REACH)), streaks) if streaks else drawn(stream, channels, part)
+        if spec.slopes:
+            assert elevation is not None
+            white = drawn(stream + slope_noise.STREAM, spec.slopes, part.inner(-slope_noise.MARGIN))
+            noise = np.concatenate([noise, slope_noise.along_slopes(white, crop(elevation, step * spec.border))])
+        noises.append(noise)
     return noises
 
 

@@ -11,10 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from terraloom_engines import slope_noise
 from terraloom_engines.cover import grain
 from terraloom_engines.device.finishing import block_details, interleave
 from terraloom_engines.device.noise import gaussian_noise, without_streaks
 from terraloom_engines.device.rules import Below, Parents, Rules
+from terraloom_engines.device.slope_noise import along_slopes
 from terraloom_engines.field import CHANNELS, COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.lifting import SELF_SIMILAR_LEVEL, SPREAD_TABLE, hillslope_knee, mended_kinks, mended_stairs, streaks_taken
 from terraloom_engines.noise import STREAK_REACH, column_words, normal_quantiles, pixel_numbers, row_words, streak_weights
@@ -24,15 +26,17 @@ from terraloom_engines.tiling import WorldKind
 
 PLACES, KNEE, GSD, LOG_GSD, SUNWARD, GRAIN, SCALARS = slice(0, 4), 4, 5, 6, 7, 8, 9
 """Rows of a frame; the last holds level, octaves and unit of elevation, share of kinks, `streak_weights`, and shares of stairs."""
+REACH = max(STREAK_REACH, slope_noise.MARGIN)
+"""Pixels on each side of a window whose noise is needed."""
 WARM_UPS = 3
 """Runs before a graph is recorded, in which libraries choose kernels and allocate what they keep."""
 
 
 def frame(window: Window, spec: StageSpec, seed: int) -> NDArray[np.int32]:
-    """All that a window's place says to a geometry stage, int32 (10, side + 2 `STREAK_REACH`), some of it the bits of float32: what goes to
+    """All that a window's place says to a geometry stage, int32 (10, side + 2 `REACH`), some of it the bits of float32: what goes to
     the device with every step. It reaches so far beyond the window as noise is averaged.
     """
-    window = window.inner(-STREAK_REACH)
+    window = window.inner(-REACH)
     columns, rows = pixel_numbers(window.level, window.column, window.row, (window.side, window.side), window.kind)
     finer = max(0, window.level + 1 - SELF_SIMILAR_LEVEL)
     out = np.zeros((10, window.side), np.int32)
@@ -87,7 +91,7 @@ class Program:
         (rasters, framed), mask = given[:2], given[2] if len(given) > 2 else None
         parents, level = dict(zip(CHANNELS, rasters, strict=True)), framed[SCALARS, 0]
         finer, unit, kinks, taken, scale, *stairs = framed[SCALARS, 1:8].view(torch.float32)
-        place = framed[:, STREAK_REACH : framed.shape[-1] - STREAK_REACH]
+        place = framed[:, REACH : framed.shape[-1] - REACH]
         gsd, rows = place[GSD].view(torch.float32), place[LOG_GSD].view(torch.float32)
         bands = torch.stack([parents[name] for name in ("red", "green", "blue")])
         spec, outer = self.specs["geometry"], self.specs["geometry"].halo
@@ -107,7 +111,7 @@ class Program:
             "land": (parents["land"].float() * (1 / LAND_FULL))[None], "imagery": unknown,
         }  # fmt: skip
         streaks = (taken, scale) if spec.streaks else None
-        sample = self._draw("geometry", framed[PLACES], level, rows + finer, conditions, streaks)
+        sample = self._draw("geometry", framed[PLACES], level, rows + finer, conditions, streaks, parents["elevation"])
         drawn, relief, land = self._rules.geometry(sample, spec, Parents(*window))
         cut = slice(outer, rasters.shape[-1] - outer)
         around = {name: raster[cut, cut] for name, raster in parents.items()}
@@ -138,19 +142,30 @@ class Program:
         gsd: Tensor,
         conditions: Mapping[str, Tensor],
         streaks: tuple[Tensor, Tensor] | None = None,
+        elevation: Tensor | None = None,
     ) -> Tensor:
         """One sample (channels, side - 2 halo, side - 2 halo), as `stages.draw_sample` and `sample_distributional` have it.
 
-        `places` reach `STREAK_REACH` pixels beyond the window on each side; `streaks` are the weights of `without_streaks`.
+        `places` reach `REACH` pixels beyond the window on each side; `streaks` are the weights of `without_streaks`; noise that runs along
+        slopes needs the window's `elevation`.
         """
-        spec, side, reach = self.specs[network], gsd.shape[-1], 0 if streaks is None else STREAK_REACH
+        spec, side = self.specs[network], gsd.shape[-1]
+
+        def drawn(stream: int, channels: int, inside: slice, margin: int) -> Tensor:
+            around = slice(inside.start + REACH - margin, inside.stop + REACH + margin)
+            return gaussian_noise(places[:, around].contiguous(), level, stream, channels, self._table)
+
         clean: Tensor | None = None
         for step, time in enumerate(spec.times):
             cut = slice(step * spec.border, side - step * spec.border)
-            around = slice(cut.start + STREAK_REACH - reach, cut.stop + STREAK_REACH + reach)
-            noise = gaussian_noise(places[:, around].contiguous(), level, spec.stream + step, spec.noise_channels, self._table)
+            channels, stream = spec.noise_channels - spec.slopes, spec.stream + step
             if streaks is not None:
-                noise = without_streaks(noise, *streaks)
+                noise = without_streaks(drawn(stream, channels, cut, STREAK_REACH), *streaks)
+            else:
+                noise = drawn(stream, channels, cut, 0)
+            if spec.slopes and elevation is not None:
+                white = drawn(stream + slope_noise.STREAM, spec.slopes, cut, slope_noise.MARGIN)
+                noise = torch.cat([noise, along_slopes(white[None], elevation[None, None, cut, cut])[0]])
             if clean is not None:
                 noise = torch.cat([(1 - time) * clean + time * noise[: spec.channels], noise[spec.channels :]])
             inputs = {name: values[None, :, cut, cut].contiguous() for name, values in conditions.items()}

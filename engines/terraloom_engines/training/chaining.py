@@ -65,7 +65,8 @@ def chain_score(chain: Chain, mask: Tensor) -> Tensor:
 def one_step(model: nn.Module, conditions: dict[str, Tensor], mean: str, spread: str) -> tuple[Tensor, Tensor]:
     """Children drawn below a window: mean (N, C, 2m, 2m) and log2 spread (N, 1, 2m, 2m), m = n - 2 halo."""
     count, _, side, _ = conditions[mean].shape
-    noise = torch.randn(count, int(model.channels) + networks.NOISE_EXTRA, side, side, device=conditions[mean].device)
+    start = torch.randn(count, int(model.channels), side, side, device=conditions[mean].device)
+    noise = torch.cat([start, networks.extra_noise(model, conditions)], dim=1)
     sample = model(noise, torch.ones(count, 1, 1, 1, device=noise.device), **conditions).float()
     parent, relief = networks.crop(conditions[mean], networks.HALO), networks.crop(conditions[spread], networks.HALO)
     details = 3 * parent.shape[1]

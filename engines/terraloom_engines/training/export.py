@@ -47,7 +47,7 @@ def load_average(checkpoint: Path) -> tuple[nn.Module, dict[str, Any]]:
 def export(model: nn.Module, network: str, path: Path) -> None:
     """Serialise one network; inputs in the order of its forward function."""
     side = 64
-    shapes: dict[str, tuple[int, ...]] = {"noise": (1, model.channels + networks.NOISE_EXTRA, side, side), "time": (1, 1, 1, 1)}
+    shapes: dict[str, tuple[int, ...]] = {"noise": (1, model.noise_channels, side, side), "time": (1, 1, 1, 1)}
     first, last = list(CONDITIONS[network])[:-1], list(CONDITIONS[network])[-1]
     shapes |= {name: (1, CONDITIONS[network][name], side, side) for name in first}
     shapes |= {"gsd": (1, 1, side, 1), last: (1, CONDITIONS[network][last], side, side)}
@@ -63,7 +63,8 @@ def stage_spec(model: nn.Module, network: str, times: tuple[float, ...]) -> dict
     """The manifest's entry of a stage (see `StageSpec`)."""
     return {
         "stream": STREAMS[network], "border": networks.HALO, "times": list(times), "channels": model.channels,
-        "noise_channels": model.channels + networks.NOISE_EXTRA, "detail_scale": DETAIL_SCALE[network],
+        "noise_channels": model.noise_channels, "slopes": model.noise_channels - model.channels - networks.NOISE_EXTRA,
+        "detail_scale": DETAIL_SCALE[network],
         "spread_mean": networks.SPREAD_MEAN + SPREAD_GAIN[network], "spread_scale": networks.SPREAD_SCALE,
         "energy": ENERGY[network], "breaching": BREACHING[network], "guidance": GUIDANCE[network],
     }  # fmt: skip

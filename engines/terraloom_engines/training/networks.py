@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from terraloom_engines import slope_noise
+from terraloom_engines.device.slope_noise import along_slopes
 from terraloom_engines.upsampling import REACH, TAPS
 
 LN2 = 0.6931471805599453
@@ -75,6 +77,18 @@ def _half_difference(values: Tensor, axis: int) -> Tensor:
     return parts[0] + parts[1] + parts[2]
 
 
+def extra_noise(model: nn.Module, conditions: dict[str, Tensor]) -> Tensor:
+    """What a network's noise has beyond the noised sample, (N, C, n, n), for conditions that include elevation (N, 1, n, n) or colour."""
+    given = conditions["elevation"] if "elevation" in conditions else conditions["colour"]
+    count, _, rows, columns = given.shape
+    extra = torch.randn(count, NOISE_EXTRA, rows, columns, device=given.device)
+    if int(model.noise_channels) == int(model.channels) + NOISE_EXTRA:
+        return extra
+    around = 2 * slope_noise.MARGIN
+    white = torch.randn(count, slope_noise.CHANNELS, rows + around, columns + around, device=given.device)
+    return torch.cat([extra, along_slopes(white, given.float())], dim=1)
+
+
 class ResidualBlock(nn.Module):
     """Two unpadded 3x3 convolutions beside a cropped skip: loses 2 pixels a side."""
 
@@ -127,16 +141,18 @@ class GeometryRefiner(nn.Module):
 
     channels = 7
     """A sample: 3 details of elevation, 4 log2 ratios of child spread to parent spread; each normalised to unit variance."""
+    noise_channels = channels + NOISE_EXTRA + slope_noise.CHANNELS
+    """The noised sample, extra noise, and noise drawn out along the parents' slopes (`terraloom_engines.slope_noise`)."""
 
     def __init__(self, width: int = 48, coarse: int = 0) -> None:
         super().__init__()
         self.width = width
-        self.body = LocalUNet(self.channels + NOISE_EXTRA + 1 + 25, self.channels, width, coarse)
+        self.body = LocalUNet(self.noise_channels + 1 + 25, self.channels, width, coarse)
 
     def forward(self, noise: Tensor, time: Tensor, elevation: Tensor, relief: Tensor, land: Tensor, gsd: Tensor, imagery: Tensor) -> Tensor:
         """One denoised draw of the sample, shape (N, 7, n - 24, n - 24).
 
-        noise (N, 10, n, n): noised sample and extra noise; time (N, 1, 1, 1) in (0, 1]; elevation (N, 1, n, n) metres; relief
+        noise (N, 18, n, n), see `noise_channels`; time (N, 1, 1, 1) in (0, 1]; elevation (N, 1, n, n) metres; relief
         (N, 1, n, n) log2 of the spread in metres; land (N, 1, n, n) in 0..1; gsd (N, 1, n, 1) log2 of the child's metres per pixel;
         imagery (N, 13, n, n): the children's colours in -1..1 (child-major) and 1 where they are known, all 0 where they are not.
         """
@@ -151,8 +167,9 @@ class GeometryRefiner(nn.Module):
                 crop(land, 1),
                 crop(squash(elevation / spread / 2) / 2, 1),
                 crop(imagery, 1),
-                crop(noise, 1),
+                crop(noise[:, : -slope_noise.CHANNELS], 1),
                 time.expand(-1, -1, noise.shape[-2] - 2, noise.shape[-1] - 2),
+                crop(noise[:, -slope_noise.CHANNELS :], 1),
             ],
             dim=1,
         )
@@ -166,11 +183,13 @@ class ImageryRefiner(nn.Module):
 
     channels = 13
     """A sample: 9 details (3 for each of red, green, blue), 4 log2 ratios of child spread to parent spread."""
+    noise_channels = channels + NOISE_EXTRA
+    """The noised sample and extra noise."""
 
     def __init__(self, width: int = 48, coarse: int = 0) -> None:
         super().__init__()
         self.width = width
-        self.body = LocalUNet(self.channels + NOISE_EXTRA + 1 + 23, self.channels, width, coarse)
+        self.body = LocalUNet(self.noise_channels + 1 + 23, self.channels, width, coarse)
 
     def forward(self, noise: Tensor, time: Tensor, colour: Tensor, texture: Tensor, land: Tensor, gsd: Tensor, geometry: Tensor) -> Tensor:
         """One denoised draw of the sample, shape (N, 13, n - 24, n - 24).

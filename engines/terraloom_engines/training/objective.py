@@ -19,6 +19,8 @@ PATCHES = (1, 3)
 """Sides of the energy score's patches in parent pixels."""
 FILTER_SIDE = 9
 RANDOM_FILTERS = 12
+PHASES = 4
+"""Pixels along the side of the squares that become channels; a filter's side and `PHASES` less one are a multiple of it, and one."""
 
 
 def patch_norms(error: Tensor, mask: Tensor, side: int) -> Tensor:
@@ -56,6 +58,24 @@ def random_filters(count: int, device: torch.device) -> Tensor:
     return torch.randn(count, FILTER_SIDE, FILTER_SIDE, device=device) * window
 
 
+def mean_response(planes: Tensor, kernels: Tensor) -> Tensor:
+    """Mean absolute response (N, 1, h - 8, w - 8) of planes (N, 1, h, w) to kernels (F, 9, 9).
+
+    Processors are slow at convolutions of one channel, and slower at their gradients: where sides allow it, squares of `PHASES` x `PHASES`
+    pixels become channels, and every kernel as many, one for each place that it may have in them.
+    """
+    if planes.shape[-2] % PHASES or planes.shape[-1] % PHASES:
+        return functional.conv2d(planes, kernels[:, None].to(planes.dtype)).abs().mean(dim=1, keepdim=True)
+    spare = PHASES - 1
+    shifted = torch.stack([
+        functional.pad(kernels, [right, spare - right, down, spare - down]) for down in range(PHASES) for right in range(PHASES)
+    ])  # fmt: skip
+    together = functional.pixel_unshuffle(shifted.flatten(0, 1)[:, None], PHASES)
+    responses = functional.conv2d(functional.pixel_unshuffle(planes, PHASES), together.to(planes.dtype))
+    means = responses.abs().unflatten(1, (PHASES**2, len(kernels))).mean(dim=2)
+    return functional.pixel_shuffle(means, PHASES)
+
+
 def sliced_distance(mask: Tensor, device: torch.device) -> Callable[[Tensor], Tensor]:
     """Mean absolute filter response of the difference of two child rasters (N, C, 2h, 2w), for one draw of the random filters."""
     kernels = torch.cat([derivative_filters().to(device), random_filters(RANDOM_FILTERS, device)])
@@ -64,9 +84,7 @@ def sliced_distance(mask: Tensor, device: torch.device) -> Callable[[Tensor], Te
     weights = (functional.avg_pool2d(fine, FILTER_SIDE, stride=1) > 0.999).to(fine.dtype)
 
     def distance(error: Tensor) -> Tensor:
-        planes = error.flatten(0, 1)[:, None]
-        responses = functional.conv2d(planes, kernels[:, None].to(planes.dtype)).unflatten(0, error.shape[:2])
-        spread = responses.abs().mean(dim=(1, 2))[:, None]
+        spread = mean_response(error.flatten(0, 1)[:, None], kernels).unflatten(0, error.shape[:2]).mean(dim=1)
         return (spread * weights).sum() / weights.sum().clamp(min=1)
 
     return distance

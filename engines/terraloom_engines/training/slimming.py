@@ -24,9 +24,9 @@ def axis_of(layer: str, *, written: bool) -> int:
 
 
 def slimmed(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a network of `wanted`'s shapes out of those of a wider one, names alike; inputs and outputs stay as they are.
+    """The weights of a network of `wanted`'s shapes out of those of a wider one, names alike; new inputs come last and begin at 0.
 
-    Raises ValueError where one is wanted that is wider, or that has other inputs.
+    Raises ValueError where one is wanted that is wider, or that has other outputs.
     """
     out = dict(given)
     for writers, readers in SPACES:
@@ -42,6 +42,9 @@ def slimmed(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[s
             out[f"body.{layer}.bias"] = out[f"body.{layer}.bias"][kept]
         for layer in readers:
             out[f"body.{layer}.weight"] = weight[layer].index_select(axis_of(layer, written=False), kept)
+    enter, inputs = out["body.enter.weight"], wanted["body.enter.weight"].shape[1]
+    if enter.shape[1] < inputs:
+        out["body.enter.weight"] = torch.cat([enter, enter.new_zeros(len(enter), inputs - enter.shape[1], *enter.shape[2:])], dim=1)
     wrong = [name for name, values in wanted.items() if out[name].shape != values.shape]
     if wrong:
         raise ValueError(f"the given network is no wider one of the same kind: {wrong[0]} is {tuple(given[wrong[0]].shape)}")

@@ -87,8 +87,7 @@ def score(model: nn.Module, batch: dict[str, Tensor], one_step_share: float, det
     draws = []
     for _ in range(2):
         start = torch.where(when == 1, torch.randn_like(target), objective.noised(target, noise, when))
-        extra = torch.randn(count, networks.NOISE_EXTRA, *target.shape[2:], device=target.device)
-        draws.append(model(torch.cat([start, extra], dim=1), when, **conditions).float())
+        draws.append(model(torch.cat([start, networks.extra_noise(model, conditions)], dim=1), when, **conditions).float())
     truth = networks.crop(target, networks.HALO)
     return objective.energy_score(draws[0], draws[1], truth, mask, details)
 

@@ -1,0 +1,68 @@
+"""Noise that runs down the slopes: what water and rockfall carve into a hillside does so too.
+
+White noise knows no direction, and a small network can hardly turn it: spurs and gullies want the noise of places above and below one
+another to be alike. So some channels of the geometry network's noise are drawn out along the slope of the parents, at the children's
+pixels (line integral convolution, Cabral & Leedom, SIGGRAPH 1993). What to make of it, the network learns.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from terraloom_engines.conservation import interleave, split_children
+
+Real = NDArray[np.float32]
+
+CHANNELS = 8
+"""Noise channels: the four children of a pixel of a fine raster, and of a broad one."""
+REACH = 6
+"""Children on each side, along the slope, that a number is a mean of."""
+STREAM = 8
+"""What is added to the number of a stage's noise stream."""
+MARGIN = 4
+"""Parent pixels of white noise that are needed on each side."""
+_SHAPE = 1 - (np.arange(-REACH, REACH + 1) / (REACH + 1)) ** 2
+TAPS = tuple(float(tap) for tap in _SHAPE.astype(np.float32))
+"""Weights of the children along the slope."""
+DRAWN_OUT = float(np.float32((_SHAPE**2).sum() ** -0.5))
+"""What makes the variance of the fine raster 1."""
+BROADENED = float(np.float32(0.04))
+"""Nearly the same of the broad one, whose variance depends on the direction."""
+
+
+def along_slopes(noise: Real, elevation: NDArray[np.int32]) -> Real:
+    """Noise (8, h, w) drawn out along the slopes of stored elevation (h, w), out of white noise (8, h + 2 MARGIN, w + 2 MARGIN).
+
+    The outermost ring of elevation sees itself repeated: what is drawn there is not to be used.
+    """
+    height, width = elevation.shape
+    fine, broad = interleave(noise[:4]), interleave(noise[4:])
+    broad = broad[1:-1] * 2 + broad[2:] + broad[:-2]
+    broad = broad[:, 1:-1] * 2 + broad[:, 2:] + broad[:, :-2]
+    rasters = [(fine[1:-1, 1:-1] * np.float32(DRAWN_OUT)).ravel(), (broad * np.float32(BROADENED)).ravel()]
+    east, south = (np.repeat(np.repeat(part, 2, axis=0), 2, axis=1) for part in directions(elevation))
+    step = fine.shape[1] - 2
+    rows = np.arange(2 * height, dtype=np.int32)[:, None] + np.int32(2 * MARGIN - 1)
+    start = rows * np.int32(step) + (np.arange(2 * width, dtype=np.int32)[None, :] + np.int32(2 * MARGIN - 1))
+    out = np.zeros((2, 2 * height, 2 * width), np.float32)
+    for number, tap in enumerate(TAPS):
+        away = np.float32(number - REACH)
+        place = np.rint(south * away).astype(np.int32) * np.int32(step) + np.rint(east * away).astype(np.int32)
+        place += start
+        for raster, total in zip(rasters, out, strict=True):
+            total += np.float32(tap) * raster.take(place)
+    return np.concatenate([split_children(total) for total in out])
+
+
+def directions(elevation: NDArray[np.int32]) -> tuple[Real, Real]:
+    """Which way slopes rise, eastward and southward, the larger one 1 or -1; due east where there is none. (h, w) as given."""
+    around = np.pad(elevation.astype(np.float32), 1, mode="edge")
+    across = around[:, 2:] - around[:, :-2]
+    down = around[2:] - around[:-2]
+    east = across[1:-1] * 2 + across[2:] + across[:-2]
+    south = down[:, 1:-1] * 2 + down[:, 2:] + down[:, :-2]
+    largest = np.maximum(np.abs(east), np.abs(south))
+    flat = largest == 0
+    largest[flat] = 1
+    east /= largest
+    east[flat] = 1
+    return east, south / largest
