@@ -8,7 +8,7 @@ pixels (line integral convolution, Cabral & Leedom, SIGGRAPH 1993). What to make
 import numpy as np
 from numpy.typing import NDArray
 
-from terraloom_engines.conservation import interleave, split_children
+from terraloom_engines.conservation import interleave
 
 Real = NDArray[np.float32]
 
@@ -38,19 +38,29 @@ def along_slopes(noise: Real, elevation: NDArray[np.int32]) -> Real:
     fine, broad = interleave(noise[:4]), interleave(noise[4:])
     broad = broad[1:-1] * 2 + broad[2:] + broad[:-2]
     broad = broad[:, 1:-1] * 2 + broad[:, 2:] + broad[:, :-2]
-    rasters = [(fine[1:-1, 1:-1] * np.float32(DRAWN_OUT)).ravel(), (broad * np.float32(BROADENED)).ravel()]
-    east, south = (np.repeat(np.repeat(part, 2, axis=0), 2, axis=1) for part in directions(elevation))
-    step = fine.shape[1] - 2
-    rows = np.arange(2 * height, dtype=np.int32)[:, None] + np.int32(2 * MARGIN - 1)
-    start = rows * np.int32(step) + (np.arange(2 * width, dtype=np.int32)[None, :] + np.int32(2 * MARGIN - 1))
-    out = np.zeros((2, 2 * height, 2 * width), np.float32)
+    pairs = np.empty((*broad.shape, 2), np.float32)
+    np.multiply(fine[1:-1, 1:-1], np.float32(DRAWN_OUT), out=pairs[..., 0])
+    np.multiply(broad, np.float32(BROADENED), out=pairs[..., 1])
+    both = pairs.view(np.float64).ravel()  # the two numbers of a child as the eight bytes of one: read at once, never computed with
+    east, south = directions(elevation)
+    step = np.int32(broad.shape[1])
+    first = 2 * np.arange(max(height, width), dtype=np.int32) + np.int32(2 * MARGIN - 1)
+    start = first[:height, None] * step + first[None, :width]
+    out = np.zeros((4, height, width, 2), np.float32)
+    found, place = np.empty((height, width), np.float64), np.empty((height, width), np.int32)
+    weighed = found.view(np.float32).reshape(height, width, 2)
     for number, tap in enumerate(TAPS):
         away = np.float32(number - REACH)
-        place = np.rint(south * away).astype(np.int32) * np.int32(step) + np.rint(east * away).astype(np.int32)
-        place += start
-        for raster, total in zip(rasters, out, strict=True):
-            total += np.float32(tap) * raster.take(place)
-    return np.concatenate([split_children(total) for total in out])
+        offset = np.rint(south * away).astype(np.int32)
+        offset *= step
+        offset += np.rint(east * away).astype(np.int32)
+        offset += start
+        for child, total in enumerate(out):
+            np.add(offset, np.int32(child // 2) * step + np.int32(child % 2), out=place)
+            both.take(place, out=found, mode="clip")
+            weighed *= np.float32(tap)
+            total += weighed
+    return np.ascontiguousarray(out.transpose(3, 0, 1, 2)).reshape(2 * len(out), height, width)
 
 
 def directions(elevation: NDArray[np.int32]) -> tuple[Real, Real]:
