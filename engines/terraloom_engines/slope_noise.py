@@ -42,37 +42,64 @@ def along_slopes(noise: Real, elevation: NDArray[np.int32]) -> Real:
     np.multiply(fine[1:-1, 1:-1], np.float32(DRAWN_OUT), out=pairs[..., 0])
     np.multiply(broad, np.float32(BROADENED), out=pairs[..., 1])
     both = pairs.view(np.float64).ravel()  # the two numbers of a child as the eight bytes of one: read at once, never computed with
-    east, south = directions(elevation)
-    step = np.int32(broad.shape[1])
-    first = 2 * np.arange(max(height, width), dtype=np.int32) + np.int32(2 * MARGIN - 1)
-    start = first[:height, None] * step + first[None, :width]
+    step = broad.shape[1]
+    first = 2 * np.arange(max(height, width), dtype=np.float32) + np.float32(2 * MARGIN - 1)
+    start = first[:height, None] * np.float32(step) + first[None, :width]
+    aside = asides(noise)
     out = np.zeros((4, height, width, 2), np.float32)
-    found, place = np.empty((height, width), np.float64), np.empty((height, width), np.int32)
+    across, down = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
+    place, found = np.empty((height, width), np.intp), np.empty((height, width), np.float64)
     weighed = found.view(np.float32).reshape(height, width, 2)
-    for number, tap in enumerate(TAPS):
-        away = np.float32(number - REACH)
-        offset = np.rint(south * away).astype(np.int32)
-        offset *= step
-        offset += np.rint(east * away).astype(np.int32)
-        offset += start
-        for child, total in enumerate(out):
-            np.add(offset, np.int32(child // 2) * step + np.int32(child % 2), out=place)
+    for child, (total, east, south) in enumerate(zip(out, *directions(elevation), strict=True)):
+        steep = np.abs(south) == 1
+        right, low = np.where(steep, aside, np.float32(0)), np.where(steep, np.float32(0), aside)
+        here = start + np.float32(child // 2 * step + child % 2)
+        for number, tap in enumerate(TAPS):
+            np.multiply(south, np.float32(number - REACH), out=down)
+            down += low
+            np.rint(down, out=down)
+            down *= np.float32(step)
+            np.multiply(east, np.float32(number - REACH), out=across)
+            across += right
+            np.rint(across, out=across)
+            down += across
+            down += here
+            np.copyto(place, down, casting="unsafe")
             both.take(place, out=found, mode="clip")
             weighed *= np.float32(tap)
             total += weighed
     return np.ascontiguousarray(out.transpose(3, 0, 1, 2)).reshape(2 * len(out), height, width)
 
 
+def asides(noise: Real) -> Real:
+    """By how many children the ways through a pixel are shifted before they are rounded, -0.5 to 0.5 (h, w): or ways that are nearly those
+    of the grid would be taken for them. As good as chance, out of the same white noise."""
+    eighths = noise[4, MARGIN:-MARGIN, MARGIN:-MARGIN] * np.float32(8)
+    return eighths - np.floor(eighths) - np.float32(0.5)
+
+
 def directions(elevation: NDArray[np.int32]) -> tuple[Real, Real]:
-    """Which way slopes rise, eastward and southward, the larger one 1 or -1; due east where there is none. (h, w) as given."""
+    """Which way slopes rise at the four children, eastward and southward, the larger one 1 or -1; due east where there is none.
+
+    Both (4, h, w), as given. Half is the slope over a parent's eight neighbours, half that between the four parents nearest to a child: so
+    directions do not change in squares.
+    """
+    height, width = elevation.shape
     around = np.pad(elevation.astype(np.float32), 1, mode="edge")
-    across = around[:, 2:] - around[:, :-2]
-    down = around[2:] - around[:-2]
-    east = across[1:-1] * 2 + across[2:] + across[:-2]
-    south = down[:, 1:-1] * 2 + down[:, 2:] + down[:, :-2]
+    across, down = around[:, 2:] - around[:, :-2], around[2:] - around[:-2]
+    wide_east = across[1:-1] * 2 + across[2:] + across[:-2]
+    wide_south = down[:, 1:-1] * 2 + down[:, 2:] + down[:, :-2]
+    falling, rising = around[1:, 1:] - around[:-1, :-1], around[:-1, 1:] - around[1:, :-1]
+    near_east, near_south = (falling + rising) * 4, (falling - rising) * 4
+    east, south = np.empty((4, height, width), np.float32), np.empty((4, height, width), np.float32)
+    for child in range(4):
+        corner = np.s_[child // 2 : child // 2 + height, child % 2 : child % 2 + width]
+        np.add(wide_east, near_east[corner], out=east[child])
+        np.add(wide_south, near_south[corner], out=south[child])
     largest = np.maximum(np.abs(east), np.abs(south))
     flat = largest == 0
     largest[flat] = 1
     east /= largest
+    south /= largest
     east[flat] = 1
-    return east, south / largest
+    return east, south
