@@ -5,11 +5,12 @@ import pytest
 
 from terraloom.errors import InvalidArgumentError
 from terraloom_engines.bundle.raster import check_raster_name
+from terraloom_engines.field import CHANNELS, Field
 from terraloom_engines.rasters.blocks import doubled, paired, quarters
 from terraloom_engines.rasters.distances import closed, depth
 from terraloom_engines.rasters.joining import STRIP, Difference, fade, octave_masks, offsets
-from terraloom_engines.rasters.layers import land_of
 from terraloom_engines.rasters.placement import Placement
+from terraloom_engines.rasters.shores import lakes_of, land_of, open_surface
 from terraloom_engines.rasters.spreads import inner_variance
 from terraloom_engines.tiling import TileId
 
@@ -74,6 +75,30 @@ def test_land_is_what_lies_above_the_sea_or_what_earth_knows_for_land() -> None:
     means, land = land_of(elevation, spread, np.array([[0, 0, 0, 255, 100]], np.int32))
     assert land.tolist() == [[255, 0, 0, 255, 143]]
     assert means.tolist() == [[3200.0, -2.0, -3200.0, -192.0, 64.0]]
+
+
+def lake_of_earth() -> Field:
+    """A tile whose left half is a lake at 372 m with a bed at 300 m, whose right half is land at 400 m."""
+    data = np.zeros((len(CHANNELS), 256, 256), np.int32)
+    for name, left, right in (("elevation", 300 * 64, 400 * 64), ("land", 0, 255), ("water", 372 * 64, 372 * 64)):
+        data[CHANNELS.index(name), :, :128], data[CHANNELS.index(name), :, 128:] = left, right
+    return Field(TileId(8, 0, 100), 0, data)
+
+
+def test_a_lake_of_earth_lies_at_its_surface_beside_a_raster() -> None:
+    surface = open_surface(lake_of_earth()) / 64
+    assert (surface[:, :128] == 372).all() and (surface[:, 128:] == 400).all()
+
+
+def test_a_raster_at_about_the_height_of_a_lake_leaves_it_a_lake() -> None:
+    rows = {"about as high": 375.0, "clearly above": 390.0, "the bed": 340.0}
+    elevation = np.repeat(np.repeat(np.array([*rows.values()], np.float32), [86, 85, 85])[:, None] * 64, 256, axis=1)
+    lake, height, land, water = lakes_of(elevation, np.zeros((256, 256), np.int16), lake_of_earth())
+    assert lake[:, :128].all() and not lake[:, 128:].any()
+    found = [(height[row, 5] / 64, land[row, 5], water[row, 5] / 64) for row in (0, 100, 200)]
+    assert found == [(300, 0, 372), (390, 255, 0), (340, 0, 372)]
+    rough = np.full((256, 256), 5 * 256, np.int16)
+    assert lakes_of(elevation, rough, lake_of_earth())[2][100, 5] == 0, "18 m above it is within a spread of 32 m"
 
 
 def test_blocks_are_taken_apart_and_doubled() -> None:

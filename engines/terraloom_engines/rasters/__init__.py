@@ -6,6 +6,7 @@ warped       rasters resampled to the pixels of that level
 distances    how far pixels lie from the edge of a mask
 joining      a raster laid into Earth without a step
 spreads      what is left inside pixels, from how rough their neighbourhood is
+shores       land and water: the sea of its heights, Earth's lakes
 layers       tiles of one level, blended: ground and colour
 pyramid      the levels above, as exact averages
 painting     colour for bare elevation, by the imagery network

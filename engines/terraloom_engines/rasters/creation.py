@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from terraloom.errors import InvalidArgumentError, NotFoundError
 from terraloom_engines.bundle.earth import EarthBase
 from terraloom_engines.bundle.raster import FORMAT, RasterFolder, check_raster_name, raster_names, worlds_folder
 from terraloom_engines.networks import open_networks
-from terraloom_engines.rasters.layers import Earth, Joined, join, land_of
+from terraloom_engines.rasters.layers import Earth, Joined, join
 from terraloom_engines.rasters.painting import paint
 from terraloom_engines.rasters.placement import COARSEST_LEVEL, Placement, place
 from terraloom_engines.rasters.pyramid import LevelRasters, write_pyramid
+from terraloom_engines.rasters.shores import has_lakes, lakes_of, land_of
 from terraloom_engines.rasters.source import Layer, Source, opened
 from terraloom_engines.rasters.warped import Report, on_disk, warp
 from terraloom_engines.tiling import TILE_SIZE, TileId, lonlat_bounds
@@ -127,19 +129,25 @@ class _Making:
         rasters.land, rasters.water = np.zeros(self._placement.shape, np.int32), np.zeros(self._placement.shape, np.int32)
         for tile, rows, columns in self._placement.tiles():
             mask = joined.mask[rows, columns]
-            if mask.any():
-                means, land = land_of(joined.values[0, rows, columns], joined.spread[rows, columns], self._coarse_land(tile))
-                rasters.means[0, rows, columns] = np.where(mask, means, joined.values[0, rows, columns])
-                rasters.land[rows, columns] = land
+            if not mask.any():
+                continue
+            elevation, spread = joined.values[0, rows, columns], joined.spread[rows, columns]
+            coarse_land, coarse_water = self._coarse(tile)
+            means, land = land_of(elevation, spread, coarse_land)
+            if has_lakes(coarse_land, coarse_water):
+                lake, height, shore, surface = lakes_of(elevation, spread, self._earth(tile).crop(0))
+                means, land = np.where(lake, height, means), np.where(lake, shore, land)
+                rasters.water[rows, columns] = np.where(lake, surface, 0)
+            rasters.means[0, rows, columns] = np.where(mask, means, elevation)
+            rasters.land[rows, columns] = land
         return rasters
 
-    def _coarse_land(self, tile: TileId) -> np.ndarray:
-        """Earth's land fraction in a tile, as `COARSEST_LEVEL` has it."""
-        above = tile.ancestor(COARSEST_LEVEL)
-        land = self._earth(above).crop(0).channel("land")
+    def _coarse(self, tile: TileId) -> list[NDArray[np.int32]]:
+        """Earth's land fraction and height of water in a tile, as `COARSEST_LEVEL` has them."""
+        field = self._earth(tile.ancestor(COARSEST_LEVEL)).crop(0)
         shift = tile.z - COARSEST_LEVEL
         rows, columns = ((index * TILE_SIZE + np.arange(TILE_SIZE) >> shift) % TILE_SIZE for index in (tile.y, tile.x))
-        return land[np.ix_(rows, columns)]
+        return [field.channel(name)[np.ix_(rows, columns)] for name in ("land", "water")]
 
     def _rasters(self, joined: Joined) -> LevelRasters:
         values = on_disk(self._folder / f"{joined.layer}-steps.npy", np.int32, joined.values.shape)
