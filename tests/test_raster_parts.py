@@ -1,10 +1,12 @@
 """The parts that a raster is joined to Earth with."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from terraloom.errors import InvalidArgumentError
-from terraloom_engines.bundle.raster import check_raster_name
+from terraloom_engines.bundle.raster import RasterFolder, check_raster_name
 from terraloom_engines.field import CHANNELS, Field
 from terraloom_engines.rasters.blocks import doubled, paired, quarters
 from terraloom_engines.rasters.distances import closed, depth
@@ -12,7 +14,7 @@ from terraloom_engines.rasters.joining import STRIP, Difference, fade, octave_ma
 from terraloom_engines.rasters.placement import Placement
 from terraloom_engines.rasters.shores import lakes_of, land_of, open_surface
 from terraloom_engines.rasters.spreads import inner_variance
-from terraloom_engines.tiling import TileId
+from terraloom_engines.tiling import TileId, latitude_from_row
 
 
 @pytest.mark.parametrize("beyond", [True, False])
@@ -113,6 +115,26 @@ def test_a_placement_over_the_antimeridian_wraps_its_columns() -> None:
     placement = Placement(8, 255, 100, 3, 1)
     assert [tile for tile, _, _ in placement.tiles()] == [TileId(8, 255, 100), TileId(8, 0, 100), TileId(8, 1, 100)]
     assert placement.parent == Placement(7, 127, 50, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("west", "east", "middle"), [(179.3, -179.3, -180.0), (179.0, -178.0, -179.5), (170.0, 179.0, 174.5), (-180.0, 180.0, 0.0)]
+)
+def test_the_middle_of_bounds_over_the_antimeridian_lies_between_them(west: float, east: float, middle: float) -> None:
+    found = RasterFolder(Path("x"), "", {"bounds": [west, -17.0, east, -16.0]}).middle
+    assert found == pytest.approx((middle, -16.5))
+
+
+def test_bounds_are_those_of_the_pixels_known_not_of_their_tiles() -> None:
+    placement, mask = Placement(8, 255, 100, 2, 1), np.zeros((256, 512), np.bool_)
+    mask[10:20, 200:300] = True
+    pixel = 360 / 65536
+    west, south, east, north = placement.bounds(mask)
+    assert (west, east) == pytest.approx((180 - 56 * pixel, -180 + 44 * pixel))
+    assert (north, south) == (latitude_from_row(8, 25610), latitude_from_row(8, 25620))
+    mask[:, :256], mask[:, 256:] = True, False
+    assert placement.bounds(mask)[2] == 180.0
+    assert Placement(1, 0, 0, 2, 1).bounds(np.ones((256, 512), np.bool_))[::2] == (-180.0, 180.0)
 
 
 @pytest.mark.parametrize("name", ["", "A", "a b", "../a", "a" * 65, "-a", "ä"])

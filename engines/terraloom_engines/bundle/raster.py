@@ -62,6 +62,13 @@ class RasterFolder:
     digest: str
     manifest: dict[str, Any] = field(repr=False)
 
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Longitude and latitude of the middle of the raster's bounds, which may lie over the antimeridian."""
+        west, south, east, north = self.manifest["bounds"]
+        east += 360.0 * (east < west)
+        return ((west + east) / 2 + 180.0) % 360.0 - 180.0, (south + north) / 2
+
     @classmethod
     def open(cls, path: Path) -> "RasterFolder":
         """Raises NotFoundError for a folder without a manifest, DataLossError for a damaged one."""

@@ -24,7 +24,7 @@ from terraloom_engines.rasters.pyramid import LevelRasters, write_pyramid
 from terraloom_engines.rasters.shores import has_lakes, lakes_of, land_of
 from terraloom_engines.rasters.source import Layer, Source, opened
 from terraloom_engines.rasters.warped import Report, on_disk, warp
-from terraloom_engines.tiling import TILE_SIZE, TileId, lonlat_bounds
+from terraloom_engines.tiling import TILE_SIZE, TileId
 from terraloom_engines.world import FieldMemory, World, check_seed, networks_bundle
 
 __all__ = ["Order", "create", "delete"]
@@ -78,8 +78,9 @@ def create(order: Order, report: Report, *, threads: int = 2) -> RasterFolder:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=root, prefix=".making-")))
         made = folder / order.name
         made.mkdir()
-        digest = _Making(order, placement, folder, threads, report).write(sources, made / "base.zip")
-        _write_manifest(order, placement, made, digest, sources)
+        making = _Making(order, placement, folder, threads, report)
+        making.write(sources, made / "base.zip")
+        _write_manifest(order, placement, made, making, sources)
         made.rename(root / order.name)
     return RasterFolder.open(root / order.name)
 
@@ -93,18 +94,21 @@ def delete(name: str) -> None:
 
 
 class _Making:
-    """One world in the making."""
+    """One world in the making: the digest of the Earth that the rasters are joined to, and where they are known, once they are read."""
+
+    bounds: tuple[float, float, float, float]
 
     def __init__(self, order: Order, placement: Placement, folder: Path, threads: int, report: Report) -> None:
         self._order, self._placement, self._folder, self._report = order, placement, folder, report
         bundle = networks_bundle()
-        self._digest, self._base = bundle.digest, EarthBase(bundle.folder)
+        self.earth_digest, self._base = bundle.digest, EarthBase(bundle.folder)
         self._networks = open_networks(bundle, threads=threads)
         self._earth: Earth = World("earth", order.seed, self._base, self._networks, FieldMemory(), None).field
 
-    def write(self, sources: Sequence[Source], archive: Path) -> str:
-        """Writes the archive; the digest of the Earth that the rasters were joined to."""
+    def write(self, sources: Sequence[Source], archive: Path) -> None:
+        """Writes the archive."""
         layers = {source.layer: self._joined(source) for source in sources}
+        self.bounds = self._placement.bounds(np.logical_or.reduce([joined.mask for joined in layers.values()]))
         with zipfile.ZipFile(archive, "w") as file:
             if "elevation" in layers:
                 write_pyramid(self._ground(layers["elevation"]), self._earth, file, self._report)
@@ -115,7 +119,6 @@ class _Making:
             )  # fmt: skip
         with zipfile.ZipFile(archive, "a") as file:
             write_pyramid(self._rasters(layers["imagery"]), self._earth, file, self._report)
-        return self._digest
 
     def _joined(self, source: Source) -> Joined:
         height = source.layer == "elevation"
@@ -154,23 +157,22 @@ class _Making:
         return LevelRasters(joined.layer, self._placement, joined.values, joined.spread, joined.mask, joined.mask, values)
 
 
-def _write_manifest(order: Order, placement: Placement, folder: Path, digest: str, sources: Sequence[Source]) -> None:
+def _write_manifest(order: Order, placement: Placement, folder: Path, making: _Making, sources: Sequence[Source]) -> None:
     archive = folder / "base.zip"
     with archive.open("rb") as file:
         checksum = hashlib.file_digest(file, "sha256").hexdigest()
-    corners = [lonlat_bounds(tile) for tile, _, _ in (placement.tiles()[0], placement.tiles()[-1])]
     manifest = {
         "format": FORMAT,
         "title": order.title or order.name,
         "attribution": order.attribution,
         "level": placement.level,
         "layers": [source.layer for source in sources],
-        "bounds": [corners[0][0], corners[1][1], corners[1][2], corners[0][3]],
+        "bounds": making.bounds,
         "resolution": [source.resolution for source in sources],
         "vertical_scale": order.vertical_scale,
         "sea_level": order.sea_level,
         "seed": order.seed,
-        "earth": digest,
+        "earth": making.earth_digest,
         "files": {"base.zip": {"bytes": archive.stat().st_size, "sha256": checksum}},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
