@@ -17,6 +17,7 @@ from terraloom_engines.tiling import EQUATOR, MAX_LATITUDE
 __all__ = ["Layer", "Source", "opened"]
 
 Layer = Literal["elevation", "imagery"]
+Degrees = NDArray[np.float64]
 BANDS = {"elevation": (1,), "imagery": (3, 4)}
 """How many bands a file of a layer may have; the fourth of imagery is its mask (alpha)."""
 SAMPLES = 33
@@ -28,15 +29,17 @@ class Source:
     """An open raster: rasterio's dataset, and where it lies.
 
     `longitudes` and `latitudes` (degrees) are of a grid of places over it, longitudes running on past 180; `resolution` is the size of its
-    middle pixel in metres.
+    middle pixel in metres. `turns` are distances in the file's own coordinates that its columns lie east of where its coordinate reference
+    system has them, one after the other: 0, or a turn around the globe, such as 360 in the eastern half of a grid from 0 to 360 degrees.
     """
 
     layer: Layer
     path: Path
     dataset: Any
-    longitudes: NDArray[np.float64]
-    latitudes: NDArray[np.float64]
+    longitudes: Degrees
+    latitudes: Degrees
     resolution: float
+    turns: tuple[float, ...] = (0.0,)
 
     @property
     def latitude(self) -> float:
@@ -91,8 +94,9 @@ def _placed(path: Path, layer: Layer, dataset: Any) -> Source:
     # The pixel in the middle gives the resolution.
     columns, rows = np.append(columns, dataset.width / 2 + np.array([0, 1, 0])), np.append(rows, dataset.height / 2 + np.array([0, 0, 1]))
     a, b, c, d, e, f = dataset.transform[:6]
+    x, y = a * columns + b * rows + c, d * columns + e * rows + f
     try:
-        places = transform(dataset.crs, "EPSG:4326", a * columns + b * rows + c, d * columns + e * rows + f)
+        places = transform(dataset.crs, "EPSG:4326", x, y)
         longitudes, latitudes = (np.array(axis) for axis in places)
     except Exception as error:  # rasterio passes on what PROJ says, as several types
         text = f"{layer} file {path}: its coordinate reference system has no way to longitude and latitude ({_first_line(error)})"
@@ -100,12 +104,24 @@ def _placed(path: Path, layer: Layer, dataset: Any) -> Source:
     good = np.isfinite(longitudes) & np.isfinite(latitudes)
     if not good[-3:].all() or not (good & (np.abs(latitudes) < MAX_LATITUDE)).any():
         raise InvalidArgumentError(f"{layer} file {path} lies outside of the map, which ends at {MAX_LATITUDE:.2f} degrees", field=layer)
+    turns = _turns(dataset, x[good], y[good], longitudes[good], latitudes[good])
     middle = longitudes[-3]
     longitudes = (longitudes - middle + 180.0) % 360.0 - 180.0 + middle
     metre = EQUATOR / 360.0
     east, north = (longitudes[-2:] - longitudes[-3]) * math.cos(math.radians(latitudes[-3])), latitudes[-2:] - latitudes[-3]
     area = abs(float(east[0] * north[1] - east[1] * north[0]))
-    return Source(layer, path, dataset, longitudes[good], latitudes[good], math.sqrt(area) * metre)
+    return Source(layer, path, dataset, longitudes[good], latitudes[good], math.sqrt(area) * metre, turns)
+
+
+def _turns(dataset: Any, x: Degrees, y: Degrees, longitudes: Degrees, latitudes: Degrees) -> tuple[float, ...]:
+    """See `Source.turns`: by how much places come back elsewhere from longitudes of -180 to 180, which is where GDAL looks for them."""
+    from rasterio.warp import transform
+
+    back = [np.array(axis) for axis in transform("EPSG:4326", dataset.crs, (longitudes + 180.0) % 360.0 - 180.0, latitudes)]
+    pixel = math.hypot(*dataset.transform[:2]) + math.hypot(*dataset.transform[3:5])
+    moved = (np.abs(x - back[0]) > pixel) & (np.abs(y - back[1]) < pixel)
+    turns = {round(turn / pixel): float(turn) for turn in (x - back[0])[moved]}
+    return (*([] if moved.all() else [0.0]), *turns.values())
 
 
 def _first_line(error: BaseException) -> str:

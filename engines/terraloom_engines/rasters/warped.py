@@ -108,11 +108,16 @@ def _read(source: Source, placement: Placement, rows: slice, columns: slice, ban
         "nodata": nodata,
         "add_alpha": nodata is None and not masked,
     }
+    a, b, c, *rest = dataset.transform[:6]
+    shape = rows.stop - rows.start, columns.stop - columns.start
+    values, valid = np.zeros((bands, *shape), np.float32), np.zeros(shape, np.bool_)
     try:
-        with WarpedVRT(dataset, **options) as warped:
-            values = warped.read(indexes=list(range(1, bands + 1))).astype(np.float32)
-            alpha = [band for band, meaning in enumerate(warped.colorinterp, start=1) if meaning is ColorInterp.alpha]
-            valid = warped.read(indexes=alpha[0]) > 127 if alpha else warped.dataset_mask() > 0
+        for turn in source.turns:
+            with WarpedVRT(dataset, src_transform=Affine(a, b, c - turn, *rest), **options) as warped:
+                alpha = [band for band, meaning in enumerate(warped.colorinterp, start=1) if meaning is ColorInterp.alpha]
+                more = (warped.read(indexes=alpha[0]) > 127 if alpha else warped.dataset_mask() > 0) & ~valid
+                if more.any():
+                    values, valid = np.where(more, warped.read(indexes=list(range(1, bands + 1))), values).astype(np.float32), valid | more
     except RasterioError as error:
         raise InvalidArgumentError(f"{source.layer} file {source.path} cannot be read ({error})", field=source.layer) from error
     return values, valid

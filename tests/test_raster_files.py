@@ -1,0 +1,67 @@
+"""What raster files mean by their numbers and places: read, placed and resampled, without a world made of them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from terraloom_engines.rasters.placement import Placement, place
+from terraloom_engines.rasters.source import Layer, opened
+from terraloom_engines.rasters.warped import Warped, warp
+
+rasterio = pytest.importorskip("rasterio", reason="worlds of rasters need rasterio: pip install 'terraloom[raster]'")
+
+PIXEL = 0.003
+"""Degrees along a side of the pixels, 330 m."""
+
+
+def quiet(*_: object) -> None:
+    """Reports nothing."""
+
+
+def write(path: Path, bands: np.ndarray, west: float = 10.0, north: float = 1.0, **changes: object) -> Path:
+    """A GeoTIFF of (bands, rows, columns)."""
+    transform = rasterio.Affine(PIXEL, 0, west, 0, -PIXEL, north)
+    profile = {"count": len(bands), "height": bands.shape[1], "width": bands.shape[2], "dtype": bands.dtype, "crs": "EPSG:4326"}
+    with rasterio.open(path, "w", driver="GTiff", **{"transform": transform} | profile | changes) as file:
+        file.write(bands)
+    return path
+
+
+def slope(columns: int = 200, rows: int = 60) -> np.ndarray:
+    """Heights that rise by a metre per column, from 500 m on."""
+    return np.repeat(500 + np.arange(columns, dtype=np.float32)[None], rows, axis=0)[None]
+
+
+def read(path: Path, layer: Layer = "elevation") -> tuple[Placement, Warped]:
+    """A file on the pixels of its level."""
+    with opened(path, layer) as source:
+        placement = place([source])
+        return placement, warp(source, placement, path.parent, 1.0, 0.0, quiet)
+
+
+def known(path: Path, layer: Layer = "elevation") -> np.ndarray:
+    """Values of all pixels that are known, (bands, n)."""
+    _, warped = read(path, layer)
+    return warped.values[:, warped.valid]
+
+
+@pytest.mark.parametrize("west", [179.7, -180.3, 190.0, 400.0])
+def test_columns_past_the_antimeridian_are_read(tmp_path: Path, west: float) -> None:
+    here = known(write(tmp_path / "here.tif", slope(), west=-20.3))
+    there = known(write(tmp_path / "there.tif", slope(), west=west))
+    assert abs(there.shape[1] / here.shape[1] - 1) < 0.01
+    assert there.min() < 501 and there.max() > 698
+
+
+def test_columns_past_the_edge_of_mercator_are_read(tmp_path: Path) -> None:
+    metres = {"crs": "EPSG:3857", "transform": rasterio.Affine(330, 0, 20037508 - 33000, 0, -330, 100_000)}
+    found = known(write(tmp_path / "a.tif", slope(), **metres))
+    assert found.min() < 501 and found.max() > 698
+
+
+def test_a_grid_from_0_to_360_degrees_goes_all_the_way_round(tmp_path: Path) -> None:
+    columns = 1 << 15
+    around = {"transform": rasterio.Affine(360 / columns, 0, 0, 0, -360 / columns, 0.2)}
+    placement, warped = read(write(tmp_path / "a.tif", slope(columns, 30) / 10, **around))
+    assert placement.columns > 100 and warped.valid.any(axis=0).all()
