@@ -1,12 +1,14 @@
 """What raster files mean by their numbers and places: read, placed and resampled, without a world made of them."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from terraloom_engines.rasters.placement import Placement, place
 from terraloom_engines.rasters.source import Layer, opened
+from terraloom_engines.rasters.units import heights_of, metres_per_unit
 from terraloom_engines.rasters.warped import Warped, warp
 
 rasterio = pytest.importorskip("rasterio", reason="worlds of rasters need rasterio: pip install 'terraloom[raster]'")
@@ -23,7 +25,7 @@ def write(path: Path, bands: np.ndarray, west: float = 10.0, north: float = 1.0,
     """A GeoTIFF of (bands, rows, columns)."""
     transform = rasterio.Affine(PIXEL, 0, west, 0, -PIXEL, north)
     profile = {"count": len(bands), "height": bands.shape[1], "width": bands.shape[2], "dtype": bands.dtype, "crs": "EPSG:4326"}
-    with rasterio.open(path, "w", driver="GTiff", **{"transform": transform} | profile | changes) as file:
+    with rasterio.open(path, "w", **{"transform": transform, "driver": "GTiff"} | profile | changes) as file:
         file.write(bands)
     return path
 
@@ -65,3 +67,35 @@ def test_a_grid_from_0_to_360_degrees_goes_all_the_way_round(tmp_path: Path) -> 
     around = {"transform": rasterio.Affine(360 / columns, 0, 0, 0, -360 / columns, 0.2)}
     placement, warped = read(write(tmp_path / "a.tif", slope(columns, 30) / 10, **around))
     assert placement.columns > 100 and warped.valid.any(axis=0).all()
+
+
+def test_the_scale_and_offset_of_a_band_count(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tif", (slope() * 10).astype(np.int16))
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.offsets = (0.1,), (100.0,)
+    found = known(path)
+    assert (found.min(), found.max()) == pytest.approx((600, 799), abs=1)
+
+
+@pytest.mark.parametrize(
+    ("unit", "crs", "metres"),
+    [
+        ("ft", "EPSG:4326", 0.3048),
+        ("US survey foot", "EPSG:4326", 0.3048006),
+        ("m", "EPSG:4326", 1.0),
+        (None, "EPSG:4326", 1.0),
+        (None, "EPSG:32633+6360", 0.3048006),
+        (None, "EPSG:32633+5773", 1.0),
+        ("furlong", "EPSG:4326", 1.0),
+    ],
+)
+def test_the_unit_of_heights_is_the_one_that_the_file_names(unit: str | None, crs: str, metres: float) -> None:
+    dataset = SimpleNamespace(scales=(1.0,), offsets=(0.0,), units=(unit,), crs=rasterio.crs.CRS.from_user_input(crs))
+    told: list[str] = []
+    assert metres_per_unit(heights_of(dataset), told.append) == pytest.approx(metres)
+    assert bool(told) == (metres != 1.0 or unit == "furlong")
+
+
+def test_feet_are_read_from_a_file(tmp_path: Path) -> None:
+    with opened(write(tmp_path / "a.tif", slope(), crs="EPSG:4326+6360"), "elevation") as source:
+        assert source.heights.metres == pytest.approx(0.3048006)

@@ -24,7 +24,7 @@ def create(
     imagery: Annotated[Path | None, typer.Option(help="a raster with red, green and blue bytes, and perhaps a mask")] = None,
     title: Annotated[str, typer.Option(help="name for people; default: NAME")] = "",
     attribution: Annotated[str, typer.Option(help="sources and licences, to be shown with the world")] = "",
-    vertical_scale: Annotated[float, typer.Option(help="metres per unit of the heights, such as 0.3048 for feet")] = 1.0,
+    vertical_scale: Annotated[float | None, typer.Option(help="metres per unit of the heights; default: as the file says, else 1")] = None,
     sea_level: Annotated[float, typer.Option(help="height of the sea in the file's own reference, in metres")] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="seed of the Earth around")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
@@ -35,8 +35,11 @@ def create(
     from terraloom_engines.rasters.creation import create as make
 
     order = Order(name, elevation, imagery, title, attribution, vertical_scale, sea_level, seed)
+    notes: list[str] = []
     with _progress() as report:
-        folder = make(order, report, threads=threads)
+        folder = make(order, report, threads=threads, tell=notes.append)
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
     if as_json:
         print_json(_facts(folder))
     else:

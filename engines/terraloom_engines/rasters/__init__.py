@@ -1,5 +1,6 @@
 """Worlds out of users' rasters: what `terraloom world create` does. Only this package needs rasterio; serving such a world does not.
 
+units        what the numbers of an elevation file mean
 source       a raster file as rasterio reads it, checked
 placement    the level and the tiles that rasters belong to
 warped       rasters resampled to the pixels of that level

@@ -7,7 +7,7 @@ import tempfile
 import zipfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from terraloom_engines.rasters.placement import COARSEST_LEVEL, Placement, place
 from terraloom_engines.rasters.pyramid import LevelRasters, write_pyramid
 from terraloom_engines.rasters.shores import has_lakes, lakes_of, land_of
 from terraloom_engines.rasters.source import Layer, Source, opened
+from terraloom_engines.rasters.units import Tell, metres_per_unit
 from terraloom_engines.rasters.warped import Report, on_disk, warp
 from terraloom_engines.tiling import TILE_SIZE, TileId
 from terraloom_engines.world import FieldMemory, World, check_seed, networks_bundle
@@ -34,8 +35,8 @@ __all__ = ["Order", "create", "delete"]
 class Order:
     """What is to be made: a world's name and the files it is made of, at least one.
 
-    Heights in metres above the sea are those of the file times `vertical_scale` less `sea_level`, the height of the sea in the file's own
-    reference, in metres. `seed` is that of the Earth around.
+    Heights in metres above the sea are those of the file times `vertical_scale`, by default the metres of the unit that the file names,
+    less `sea_level`, the height of the sea in the file's own reference, in metres. `seed` is that of the Earth around.
     """
 
     name: str
@@ -43,7 +44,7 @@ class Order:
     imagery: Path | None = None
     title: str = ""
     attribution: str = ""
-    vertical_scale: float = 1.0
+    vertical_scale: float | None = None
     sea_level: float = 0.0
     seed: int = 0
 
@@ -53,9 +54,9 @@ class Order:
         check_seed(self.seed)
         if self.elevation is None and self.imagery is None:
             raise InvalidArgumentError("a world needs --elevation, --imagery or both", field="elevation")
-        if self.elevation is None and (self.vertical_scale, self.sea_level) != (1.0, 0.0):
+        if self.elevation is None and (self.vertical_scale, self.sea_level) != (None, 0.0):
             raise InvalidArgumentError("--vertical-scale and --sea-level are of --elevation, which is not given", field="elevation")
-        if not (np.isfinite(self.vertical_scale) and self.vertical_scale > 0):
+        if self.vertical_scale is not None and not (np.isfinite(self.vertical_scale) and self.vertical_scale > 0):
             raise InvalidArgumentError(f"vertical scale {self.vertical_scale} is not allowed: it must be positive", field="vertical_scale")
         if not abs(self.sea_level) <= 9000:
             raise InvalidArgumentError(f"sea level {self.sea_level} is out of range: allowed are -9000 to 9000 metres", field="sea_level")
@@ -63,8 +64,8 @@ class Order:
             raise InvalidArgumentError(f"world raster:{self.name} exists already: delete it or choose another name", field="name")
 
 
-def create(order: Order, report: Report, *, threads: int = 2) -> RasterFolder:
-    """Makes a world and returns its folder. `report` is told what goes on.
+def create(order: Order, report: Report, *, threads: int = 2, tell: Tell = lambda _: None) -> RasterFolder:
+    """Makes a world and returns its folder. `report` is told what goes on, `tell` in a line each what was understood of the files.
 
     Raises InvalidArgumentError for rasters that cannot be laid into Earth, FailedPreconditionError without rasterio.
     """
@@ -75,6 +76,8 @@ def create(order: Order, report: Report, *, threads: int = 2) -> RasterFolder:
         paths: list[tuple[Path | None, Layer]] = [(order.elevation, "elevation"), (order.imagery, "imagery")]
         sources = [stack.enter_context(opened(path, layer)) for path, layer in paths if path is not None]
         placement = place(sources)
+        if order.vertical_scale is None:
+            order = replace(order, vertical_scale=metres_per_unit(sources[0].heights, tell))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=root, prefix=".making-")))
         made = folder / order.name
         made.mkdir()
@@ -122,7 +125,7 @@ class _Making:
 
     def _joined(self, source: Source) -> Joined:
         height = source.layer == "elevation"
-        scale, offset = (self._order.vertical_scale, -self._order.sea_level) if height else (1.0, 0.0)
+        scale, offset = (self._order.vertical_scale or 1.0, -self._order.sea_level) if height else (1.0, 0.0)
         warped = warp(source, self._placement, self._folder, scale, offset, self._report)
         return join(warped, "ground" if height else "colour", self._placement, self._earth, self._folder, self._report)
 

@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from terraloom.errors import FailedPreconditionError, InvalidArgumentError
+from terraloom_engines.rasters.units import Heights, heights_of
 from terraloom_engines.tiling import EQUATOR, MAX_LATITUDE
 
 __all__ = ["Layer", "Source", "opened"]
@@ -40,6 +41,7 @@ class Source:
     latitudes: Degrees
     resolution: float
     turns: tuple[float, ...] = (0.0,)
+    heights: Heights = field(default_factory=Heights)
 
     @property
     def latitude(self) -> float:
@@ -107,10 +109,11 @@ def _placed(path: Path, layer: Layer, dataset: Any) -> Source:
     turns = _turns(dataset, x[good], y[good], longitudes[good], latitudes[good])
     middle = longitudes[-3]
     longitudes = (longitudes - middle + 180.0) % 360.0 - 180.0 + middle
+    heights = heights_of(dataset) if layer == "elevation" else Heights()
     metre = EQUATOR / 360.0
     east, north = (longitudes[-2:] - longitudes[-3]) * math.cos(math.radians(latitudes[-3])), latitudes[-2:] - latitudes[-3]
     area = abs(float(east[0] * north[1] - east[1] * north[0]))
-    return Source(layer, path, dataset, longitudes[good], latitudes[good], math.sqrt(area) * metre, turns)
+    return Source(layer, path, dataset, longitudes[good], latitudes[good], math.sqrt(area) * metre, turns, heights)
 
 
 def _turns(dataset: Any, x: Degrees, y: Degrees, longitudes: Degrees, latitudes: Degrees) -> tuple[float, ...]:

@@ -37,7 +37,7 @@ class Warped:
 
 
 def warp(source: Source, placement: Placement, folder: Path, scale: float, offset: float, report: Report) -> Warped:
-    """The raster on the pixels of `placement`, times `scale` plus `offset`.
+    """The raster on the pixels of `placement`; heights, in the unit of the file, times `scale` plus `offset`.
 
     Raises InvalidArgumentError when it holds nothing there, or heights that are none.
     """
@@ -50,7 +50,8 @@ def warp(source: Source, placement: Placement, folder: Path, scale: float, offse
         if source.layer == "elevation" and np.count_nonzero(valid & (values[0] == MISSING)) > MOST_MISSING:
             text = f"elevation file {source.path} is {MISSING:.0f} where it seems to know nothing"
             raise InvalidArgumentError(f"{text}: declare that as its nodata value (gdal_edit -a_nodata {MISSING:.0f})", field="elevation")
-        values = values * np.float32(scale) + np.float32(offset)
+        if source.layer == "elevation":
+            values = values * np.float32(scale * source.heights.scale) + np.float32(scale * source.heights.offset + offset)
         valid &= np.isfinite(values).all(axis=0)
         values[:, ~valid] = 0
         out.values[:, rows, columns], out.valid[rows, columns] = values, valid
