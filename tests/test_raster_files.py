@@ -99,3 +99,13 @@ def test_the_unit_of_heights_is_the_one_that_the_file_names(unit: str | None, cr
 def test_feet_are_read_from_a_file(tmp_path: Path) -> None:
     with opened(write(tmp_path / "a.tif", slope(), crs="EPSG:4326+6360"), "elevation") as source:
         assert source.heights.metres == pytest.approx(0.3048006)
+
+
+@pytest.mark.parametrize("order", ["red green blue", "blue green red", "alpha red green blue", "undefined undefined undefined"])
+def test_bands_of_colour_are_known_by_their_names(tmp_path: Path, order: str) -> None:
+    names, value = order.split(), {"red": 10, "green": 20, "blue": 30, "alpha": 255}
+    values = [value.get(name, 10 * band) for band, name in enumerate(names, start=1)]
+    path = write(tmp_path / "a.tif", np.stack([np.full((60, 70), number, np.uint8) for number in values]))
+    with rasterio.open(path, "r+") as file:
+        file.colorinterp = [rasterio.enums.ColorInterp[name] for name in names]
+    assert np.median(known(path, "imagery"), axis=1).tolist() == [10, 20, 30]

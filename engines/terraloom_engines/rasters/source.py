@@ -32,6 +32,7 @@ class Source:
     `longitudes` and `latitudes` (degrees) are of a grid of places over it, longitudes running on past 180; `resolution` is the size of its
     middle pixel in metres. `turns` are distances in the file's own coordinates that its columns lie east of where its coordinate reference
     system has them, one after the other: 0, or a turn around the globe, such as 360 in the eastern half of a grid from 0 to 360 degrees.
+    `bands` are the numbers of the band of heights, or those of red, green and blue.
     """
 
     layer: Layer
@@ -42,6 +43,7 @@ class Source:
     resolution: float
     turns: tuple[float, ...] = (0.0,)
     heights: Heights = field(default_factory=Heights)
+    bands: tuple[int, ...] = (1,)
 
     @property
     def latitude(self) -> float:
@@ -113,7 +115,16 @@ def _placed(path: Path, layer: Layer, dataset: Any) -> Source:
     metre = EQUATOR / 360.0
     east, north = (longitudes[-2:] - longitudes[-3]) * math.cos(math.radians(latitudes[-3])), latitudes[-2:] - latitudes[-3]
     area = abs(float(east[0] * north[1] - east[1] * north[0]))
-    return Source(layer, path, dataset, longitudes[good], latitudes[good], math.sqrt(area) * metre, turns, heights)
+    return Source(layer, path, dataset, longitudes[good], latitudes[good], math.sqrt(area) * metre, turns, heights, _bands(layer, dataset))
+
+
+def _bands(layer: Layer, dataset: Any) -> tuple[int, ...]:
+    """See `Source.bands`: by their names, where all three have one, else in their order."""
+    names = [meaning.name for meaning in dataset.colorinterp]
+    colours = ("red", "green", "blue")
+    if layer == "elevation":
+        return (1,)
+    return tuple(names.index(colour) + 1 for colour in colours) if set(colours) <= set(names) else (1, 2, 3)
 
 
 def _turns(dataset: Any, x: Degrees, y: Degrees, longitudes: Degrees, latitudes: Degrees) -> tuple[float, ...]:

@@ -41,12 +41,11 @@ def warp(source: Source, placement: Placement, folder: Path, scale: float, offse
 
     Raises InvalidArgumentError when it holds nothing there, or heights that are none.
     """
-    bands = 1 if source.layer == "elevation" else 3
-    out = Warped(folder, source.layer, bands, placement.shape)
+    out = Warped(folder, source.layer, len(source.bands), placement.shape)
     blocks = list(_blocks(placement))
     for done, (rows, columns) in enumerate(blocks):
         report(f"reading {source.layer}", done, len(blocks))
-        values, valid = _read(source, placement, rows, columns, bands)
+        values, valid = _read(source, placement, rows, columns)
         if source.layer == "elevation" and np.count_nonzero(valid & (values[0] == MISSING)) > MOST_MISSING:
             text = f"elevation file {source.path} is {MISSING:.0f} where it seems to know nothing"
             raise InvalidArgumentError(f"{text}: declare that as its nodata value (gdal_edit -a_nodata {MISSING:.0f})", field="elevation")
@@ -84,7 +83,7 @@ def _blocks(placement: Placement) -> Iterator[tuple[slice, slice]]:
                 yield slice(top * TILE_SIZE, bottom * TILE_SIZE), slice(left * TILE_SIZE, right * TILE_SIZE)
 
 
-def _read(source: Source, placement: Placement, rows: slice, columns: slice, bands: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _read(source: Source, placement: Placement, rows: slice, columns: slice) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     from rasterio import Affine
     from rasterio.enums import ColorInterp, Resampling
     from rasterio.errors import RasterioError
@@ -111,14 +110,14 @@ def _read(source: Source, placement: Placement, rows: slice, columns: slice, ban
     }
     a, b, c, *rest = dataset.transform[:6]
     shape = rows.stop - rows.start, columns.stop - columns.start
-    values, valid = np.zeros((bands, *shape), np.float32), np.zeros(shape, np.bool_)
+    values, valid = np.zeros((len(source.bands), *shape), np.float32), np.zeros(shape, np.bool_)
     try:
         for turn in source.turns:
             with WarpedVRT(dataset, src_transform=Affine(a, b, c - turn, *rest), **options) as warped:
                 alpha = [band for band, meaning in enumerate(warped.colorinterp, start=1) if meaning is ColorInterp.alpha]
                 more = (warped.read(indexes=alpha[0]) > 127 if alpha else warped.dataset_mask() > 0) & ~valid
                 if more.any():
-                    values, valid = np.where(more, warped.read(indexes=list(range(1, bands + 1))), values).astype(np.float32), valid | more
+                    values, valid = np.where(more, warped.read(indexes=list(source.bands)), values).astype(np.float32), valid | more
     except RasterioError as error:
         raise InvalidArgumentError(f"{source.layer} file {source.path} cannot be read ({error})", field=source.layer) from error
     return values, valid
