@@ -80,11 +80,13 @@ def _check(path: Path, layer: Layer, dataset: Any) -> None:
         problem = "has no coordinate reference system: set it, for example with gdal_edit -a_srs EPSG:32633"
     elif dataset.transform.is_identity:
         problem = "has no georeference: it says what its coordinates mean, but not where its pixels lie"
+    elif not abs(dataset.transform.determinant) > 0:
+        problem = "has pixels without an area: its geotransform lays them all onto a line"
     elif dataset.count not in BANDS[layer]:
         problem = f"has {dataset.count} band{'s' * (dataset.count != 1)}, {layer} needs {wanted} ({kinds})"
     elif layer == "imagery" and set(dataset.dtypes) != {"uint8"}:
         problem = f"has pixels of type {dataset.dtypes[0]}, imagery needs uint8: convert it, for example by gdal_translate -ot Byte -scale"
-    elif layer == "elevation" and np.dtype(dataset.dtypes[0]).kind not in "iuf":
+    elif layer == "elevation" and not dataset.dtypes[0].startswith(("int", "uint", "float")):
         problem = f"has pixels of type {dataset.dtypes[0]}, elevation needs real numbers"
     if problem:
         raise InvalidArgumentError(f"{layer} file {path} {problem}", field=layer)
@@ -102,19 +104,21 @@ def _placed(path: Path, layer: Layer, dataset: Any) -> Source:
     try:
         places = transform(dataset.crs, "EPSG:4326", x, y)
         longitudes, latitudes = (np.array(axis) for axis in places)
+        turns = _turns(dataset, x, y, longitudes, latitudes)
     except Exception as error:  # rasterio passes on what PROJ says, as several types
         text = f"{layer} file {path}: its coordinate reference system has no way to longitude and latitude ({_first_line(error)})"
         raise InvalidArgumentError(text, field=layer) from error
     good = np.isfinite(longitudes) & np.isfinite(latitudes)
     if not good[-3:].all() or not (good & (np.abs(latitudes) < MAX_LATITUDE)).any():
         raise InvalidArgumentError(f"{layer} file {path} lies outside of the map, which ends at {MAX_LATITUDE:.2f} degrees", field=layer)
-    turns = _turns(dataset, x[good], y[good], longitudes[good], latitudes[good])
     middle = longitudes[-3]
     longitudes = (longitudes - middle + 180.0) % 360.0 - 180.0 + middle
     heights = heights_of(dataset) if layer == "elevation" else Heights()
     metre = EQUATOR / 360.0
     east, north = (longitudes[-2:] - longitudes[-3]) * math.cos(math.radians(latitudes[-3])), latitudes[-2:] - latitudes[-3]
     area = abs(float(east[0] * north[1] - east[1] * north[0]))
+    if not 0 < area < math.inf:
+        raise InvalidArgumentError(f"{layer} file {path}: its coordinate reference system gives its pixels no area", field=layer)
     return Source(layer, path, dataset, longitudes[good], latitudes[good], math.sqrt(area) * metre, turns, heights, _bands(layer, dataset))
 
 
@@ -131,6 +135,8 @@ def _turns(dataset: Any, x: Degrees, y: Degrees, longitudes: Degrees, latitudes:
     """See `Source.turns`: by how much places come back elsewhere from longitudes of -180 to 180, which is where GDAL looks for them."""
     from rasterio.warp import transform
 
+    good = np.isfinite(longitudes) & np.isfinite(latitudes)
+    x, y, longitudes, latitudes = (values[good] for values in (x, y, longitudes, latitudes))
     back = [np.array(axis) for axis in transform("EPSG:4326", dataset.crs, (longitudes + 180.0) % 360.0 - 180.0, latitudes)]
     pixel = math.hypot(*dataset.transform[:2]) + math.hypot(*dataset.transform[3:5])
     moved = (np.abs(x - back[0]) > pixel) & (np.abs(y - back[1]) < pixel)
