@@ -66,7 +66,20 @@ def test_a_grid_from_0_to_360_degrees_goes_all_the_way_round(tmp_path: Path) -> 
     columns = 1 << 15
     around = {"transform": rasterio.Affine(360 / columns, 0, 0, 0, -360 / columns, 0.2)}
     placement, warped = read(write(tmp_path / "a.tif", slope(columns, 30) / 10, **around))
-    assert placement.columns > 100 and warped.valid.any(axis=0).all()
+    assert placement.columns == 128 and warped.valid.any(axis=0).all()
+
+
+def test_a_raster_of_all_longitudes_keeps_its_east(tmp_path: Path) -> None:
+    around = {"transform": rasterio.Affine(0.01, 0, -180, 0, -0.01, 1)}
+    with opened(write(tmp_path / "a.tif", slope(36_000, 20) / 10, **around), "elevation") as source:
+        placement = place([source])
+    assert (placement.column, placement.columns) == (0, 1 << placement.level)
+
+
+def test_a_raster_beyond_the_map_reaches_its_rim(tmp_path: Path) -> None:
+    tall = {"transform": rasterio.Affine(0.01, 0, 10, 0, -0.01, 89.9)}
+    with opened(write(tmp_path / "a.tif", slope(40, 3000), **tall), "elevation") as source:
+        assert place([source]).row == 0
 
 
 def test_the_scale_and_offset_of_a_band_count(tmp_path: Path) -> None:

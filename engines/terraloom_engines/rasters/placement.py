@@ -112,7 +112,8 @@ def _box(source: Source, level: int) -> tuple[int, int, int, int]:
     inside = np.abs(source.latitudes) < MAX_LATITUDE
     size, last = 1 << level, (1 << level) - 1
     columns = (source.longitudes[inside] + 180.0) / 360.0 * size
-    rows = np.array([pixel_from_lonlat(level, 0.0, latitude)[1] / TILE_SIZE for latitude in source.latitudes[inside]])
+    latitudes = np.clip(source.latitudes, -MAX_LATITUDE, MAX_LATITUDE)
+    rows = np.array([pixel_from_lonlat(level, 0.0, latitude)[1] / TILE_SIZE for latitude in latitudes])
     turns = math.floor(float(columns.min()) / size) * size
     west, east = math.floor(float(columns.min())) - turns, math.ceil(float(columns.max())) - 1 - turns
     north, south = math.floor(float(rows.min())), math.ceil(float(rows.max())) - 1

@@ -23,6 +23,8 @@ BANDS = {"elevation": (1,), "imagery": (3, 4)}
 """How many bands a file of a layer may have; the fourth of imagery is its mask (alpha)."""
 SAMPLES = 33
 """Places along a side that say where a raster lies."""
+INSIDE = 1e-3
+"""Pixels that the outermost of them lie inside of its edge, so that 180 degrees east are not taken for west."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def _placed(path: Path, layer: Layer, dataset: Any) -> Source:
     from rasterio.warp import transform
 
     steps = np.linspace(0, 1, SAMPLES)
-    columns, rows = (grid.ravel() for grid in np.meshgrid(steps * dataset.width, steps * dataset.height))
+    across, down = (np.clip(steps * size, INSIDE, size - INSIDE) for size in (dataset.width, dataset.height))
+    columns, rows = (grid.ravel() for grid in np.meshgrid(across, down))
     # The pixel in the middle gives the resolution.
     columns, rows = np.append(columns, dataset.width / 2 + np.array([0, 1, 0])), np.append(rows, dataset.height / 2 + np.array([0, 0, 1]))
     a, b, c, d, e, f = dataset.transform[:6]
