@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from terraloom.errors import InvalidArgumentError
 from terraloom_engines.rasters.placement import Placement, place
 from terraloom_engines.rasters.source import Layer, opened
 from terraloom_engines.rasters.units import heights_of, metres_per_unit
@@ -80,6 +81,23 @@ def test_a_raster_beyond_the_map_reaches_its_rim(tmp_path: Path) -> None:
     tall = {"transform": rasterio.Affine(0.01, 0, 10, 0, -0.01, 89.9)}
     with opened(write(tmp_path / "a.tif", slope(40, 3000), **tall), "elevation") as source:
         assert place([source]).row == 0
+
+
+@pytest.mark.parametrize("coarser", [1, 3], ids=["resampled", "averaged"])
+def test_scattered_pixels_of_minus_9999_are_refused(tmp_path: Path, coarser: int) -> None:
+    heights = slope(300, 300)
+    heights[0, 7::20, 5::20] = -9999
+    path = write(tmp_path / "a.tif", heights, transform=rasterio.Affine(PIXEL / coarser, 0, 10, 0, -PIXEL, 1))
+    with pytest.raises(InvalidArgumentError, match="is -9999 where it seems to know nothing"):
+        read(path)
+    with rasterio.open(path, "r+") as file:
+        file.nodata = -9999
+    assert known(path).min() > 400
+
+
+def test_a_trench_may_be_9999_metres_deep(tmp_path: Path) -> None:
+    trench = np.repeat(-9990 - np.arange(60, dtype=np.int16)[:, None] // 3, 100, axis=1)[None]
+    assert known(write(tmp_path / "a.tif", trench)).min() < -10_000
 
 
 def test_the_scale_and_offset_of_a_band_count(tmp_path: Path) -> None:

@@ -22,7 +22,9 @@ FINER = 1.2
 PLAUSIBLE = (-12_000.0, 9_500.0)
 """Metres between which heights on Earth lie."""
 MISSING, MOST_MISSING = -9999.0, 16
-"""What many programs write where they know no height, and how many pixels of a block may have it for a height."""
+"""What many programs write where they know no height, and how many pixels of a file may have it for a height."""
+SCANNED = 1 << 22
+"""Pixels of a file that are looked through at a time."""
 
 Report = Callable[[str, int, int], None]
 """Told what is being done, how many of how many steps are done."""
@@ -42,13 +44,12 @@ def warp(source: Source, placement: Placement, folder: Path, scale: float, offse
     Raises InvalidArgumentError when it holds nothing there, or heights that are none.
     """
     out = Warped(folder, source.layer, len(source.bands), placement.shape)
+    if source.layer == "elevation":
+        _check_missing(source, report)
     blocks = list(_blocks(placement))
     for done, (rows, columns) in enumerate(blocks):
         report(f"reading {source.layer}", done, len(blocks))
         values, valid = _read(source, placement, rows, columns)
-        if source.layer == "elevation" and np.count_nonzero(valid & (values[0] == MISSING)) > MOST_MISSING:
-            text = f"elevation file {source.path} is {MISSING:.0f} where it seems to know nothing"
-            raise InvalidArgumentError(f"{text}: declare that as its nodata value (gdal_edit -a_nodata {MISSING:.0f})", field="elevation")
         if source.layer == "elevation":
             values = values * np.float32(scale * source.heights.scale) + np.float32(scale * source.heights.offset + offset)
         valid &= np.isfinite(values).all(axis=0)
@@ -59,6 +60,37 @@ def warp(source: Source, placement: Placement, folder: Path, scale: float, offse
     if not out.valid.any():
         raise InvalidArgumentError(f"{source.layer} file {source.path} holds no valid pixel", field=source.layer)
     return out
+
+
+def _check_missing(source: Source, report: Report) -> None:
+    """Raises InvalidArgumentError where the file itself, not what is resampled from it, has `MISSING` for a height.
+
+    As deep as that lie a few trenches, where one metre more or less is about as frequent.
+    """
+    from rasterio.errors import RasterioError
+    from rasterio.windows import Window
+
+    dataset, found, beside = source.dataset, 0, 0
+    block = dataset.block_shapes[0][0]
+    rows = max(SCANNED // dataset.width // block, 1) * block
+    for top in range(0, dataset.height, rows):
+        report("looking for gaps", top, dataset.height)
+        window = Window(0, top, dataset.width, min(rows, dataset.height - top))
+        try:
+            heights = dataset.read(1, window=window)
+            near = np.abs(heights - np.float64(MISSING)) < 1.5
+            known = near & (dataset.read_masks(1, window=window) > 0) if near.any() else near
+        except RasterioError as error:
+            raise _unreadable(source, error) from error
+        exact = int(np.count_nonzero(known & (heights == MISSING)))
+        found, beside = found + exact, beside + int(np.count_nonzero(known)) - exact
+    if found > MOST_MISSING + 4 * beside:
+        text = f"elevation file {source.path} is {MISSING:.0f} where it seems to know nothing"
+        raise InvalidArgumentError(f"{text}: declare that as its nodata value (gdal_edit -a_nodata {MISSING:.0f})", field="elevation")
+
+
+def _unreadable(source: Source, error: Exception) -> InvalidArgumentError:
+    return InvalidArgumentError(f"{source.layer} file {source.path} cannot be read ({error})", field=source.layer)
 
 
 def _check_heights(source: Source, heights: NDArray[np.float32]) -> None:
@@ -119,7 +151,7 @@ def _read(source: Source, placement: Placement, rows: slice, columns: slice) -> 
                 if more.any():
                     values, valid = np.where(more, warped.read(indexes=list(source.bands)), values).astype(np.float32), valid | more
     except RasterioError as error:
-        raise InvalidArgumentError(f"{source.layer} file {source.path} cannot be read ({error})", field=source.layer) from error
+        raise _unreadable(source, error) from error
     return values, valid
 
 
