@@ -13,7 +13,8 @@ import pytest
 from terraloom.errors import DataLossError, FailedPreconditionError, InvalidArgumentError, NotFoundError
 from terraloom_engines.bundle.raster import LAYERS, RasterFolder, RasterTiles, raster_names
 from terraloom_engines.field import CHANNELS, Field
-from terraloom_engines.rasters.creation import Order, create, delete
+from terraloom_engines.rasters.creation import Order, create
+from terraloom_engines.rasters.folders import delete
 from terraloom_engines.tiling import TILE_SIZE, TileId, latitude_from_row, longitude_from_column
 from terraloom_engines.world import World, open_world
 

@@ -64,7 +64,7 @@ def list_worlds(as_json: AsJson = False) -> None:
 @group.command()
 def delete(name: Name) -> None:
     """Delete a world and all its files."""
-    from terraloom_engines.rasters.creation import delete as remove
+    from terraloom_engines.rasters.folders import delete as remove
 
     remove(name)
     print(f"deleted raster:{name}")

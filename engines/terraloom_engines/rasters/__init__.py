@@ -11,5 +11,6 @@ shores       land and water: the sea of its heights, Earth's lakes
 layers       tiles of one level, blended: ground and colour
 pyramid      the levels above, as exact averages
 painting     colour for bare elevation, by the imagery network
+folders      where a world is made, and how it goes away
 creation     all of it, into a folder
 """

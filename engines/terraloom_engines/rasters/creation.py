@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -13,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from terraloom.errors import InvalidArgumentError, NotFoundError
+from terraloom.errors import InvalidArgumentError
 from terraloom_engines.bundle.earth import EarthBase
-from terraloom_engines.bundle.raster import FORMAT, RasterFolder, check_raster_name, raster_names, worlds_folder
+from terraloom_engines.bundle.raster import FORMAT, RasterFolder, check_raster_name, worlds_folder
 from terraloom_engines.networks import open_networks
+from terraloom_engines.rasters.folders import workplace
 from terraloom_engines.rasters.layers import Earth, Joined, join
 from terraloom_engines.rasters.painting import paint
 from terraloom_engines.rasters.placement import COARSEST_LEVEL, Placement, place
@@ -28,7 +27,7 @@ from terraloom_engines.rasters.warped import Report, on_disk, warp
 from terraloom_engines.tiling import TILE_SIZE, TileId
 from terraloom_engines.world import FieldMemory, World, check_seed, networks_bundle
 
-__all__ = ["Order", "create", "delete"]
+__all__ = ["Order", "create"]
 
 
 @dataclass(frozen=True)
@@ -71,14 +70,13 @@ def create(order: Order, report: Report, *, threads: int = 2, tell: Tell = lambd
     """
     order.check()
     root = worlds_folder()
-    root.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         paths: list[tuple[Path | None, Layer]] = [(order.elevation, "elevation"), (order.imagery, "imagery")]
         sources = [stack.enter_context(opened(path, layer)) for path, layer in paths if path is not None]
         placement = place(sources)
         if order.vertical_scale is None:
             order = replace(order, vertical_scale=metres_per_unit(sources[0].heights, tell))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=root, prefix=".making-")))
+        folder = stack.enter_context(workplace(root))
         made = folder / order.name
         made.mkdir()
         making = _Making(order, placement, folder, threads, report)
@@ -86,14 +84,6 @@ def create(order: Order, report: Report, *, threads: int = 2, tell: Tell = lambd
         _write_manifest(order, placement, made, making, sources)
         made.rename(root / order.name)
     return RasterFolder.open(root / order.name)
-
-
-def delete(name: str) -> None:
-    """Removes a world's folder. Raises NotFoundError when there is none."""
-    check_raster_name(name)
-    if name not in raster_names():
-        raise NotFoundError(f"no world raster:{name}: there are {', '.join(raster_names()) or 'none'}")
-    shutil.rmtree(worlds_folder() / name)
 
 
 class _Making:
