@@ -1,5 +1,6 @@
 """Folders of users' worlds: those left behind, those half gone, those damaged."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from terraloom.errors import NotFoundError
-from terraloom_engines.bundle.raster import worlds_folder
+from terraloom.errors import DataLossError, NotFoundError
+from terraloom_engines.bundle.raster import RasterFolder, RasterTiles, worlds_folder
+from terraloom_engines.cli.world import list_worlds
 from terraloom_engines.rasters.folders import FORGOTTEN, delete, workplace
 
 
@@ -56,3 +58,32 @@ def test_a_workplace_without_a_lock_has_an_hour(root: Path) -> None:
     with workplace(root):
         pass
     assert [path.name for path in root.iterdir()] == [".making-new"]
+
+
+MANIFEST = {
+    "format": 1, "title": "Whole", "attribution": "", "level": 8, "layers": ["elevation"], "bounds": [1.0, 2.0, 3.0, 4.0],
+    "resolution": [30.0], "vertical_scale": 1.0, "sea_level": 0.0, "seed": 0, "earth": "", "files": {},
+}  # fmt: skip
+
+
+def test_damaged_worlds_are_listed_beside_whole_ones(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = {"a": "{", "b": json.dumps(MANIFEST), "c": json.dumps({"files": {}, "format": 1}), "d": None}
+    for name, text in texts.items():
+        (root / name).mkdir()
+        if text is not None:
+            (root / name / "manifest.json").write_text(text)
+    list_worlds()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "raster:b: Whole, elevation down to level 8, 1.00 to 3.00 E, 2.00 to 4.00 N, 0.0 MB"
+    assert [line.split(": ")[1] for line in lines[:1] + lines[2:]] == ["error"] * 3
+    list_worlds(as_json=True)
+    assert ["error" in facts for facts in json.loads(capsys.readouterr().out)] == [True, False, True, True]
+    with pytest.raises(DataLossError, match="has no manifest.json; delete it and create the world again"):
+        RasterFolder.open(root / "d")
+
+
+def test_a_damaged_archive_says_to_create_the_world_again(root: Path) -> None:
+    (root / "a").mkdir()
+    (root / "a" / "base.zip").write_bytes(b"no zip")
+    with pytest.raises(DataLossError, match=r"file base.zip of world raster:a is missing or corrupt .*; create the world again"):
+        RasterTiles(root / "a" / "base.zip")

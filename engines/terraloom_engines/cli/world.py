@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from terraloom.errors import TerraloomError
 from terraloom_engines.cli.output import AsJson, print_json
 
 if TYPE_CHECKING:
@@ -48,16 +49,24 @@ def create(
 
 @group.command(name="list")
 def list_worlds(as_json: AsJson = False) -> None:
-    """List the worlds made on this machine."""
-    from terraloom_engines.bundle.raster import RasterFolder, raster_names, worlds_folder
+    """List the worlds made on this machine, and say which are damaged."""
+    from terraloom_engines.bundle.raster import RasterFolder, worlds_folder
 
-    folders = [RasterFolder.open(worlds_folder() / name) for name in raster_names()]
+    facts, lines = [], []
+    for path in sorted(worlds_folder().glob("[!.]*/")):
+        try:
+            folder = RasterFolder.open(path)
+            facts.append(_facts(folder))
+            lines.append(_line(folder))
+        except TerraloomError as error:
+            facts.append({"world": f"raster:{path.name}", "folder": path, "error": str(error)})
+            lines.append(f"raster:{path.name}: error: {error}")
     if as_json:
-        print_json([_facts(folder) for folder in folders])
+        print_json(facts)
         return
-    for folder in folders:
-        print(_line(folder))
-    if not folders:
+    for line in lines:
+        print(line)
+    if not lines:
         print(f"no worlds in {worlds_folder()}; make one with terraloom world create")
 
 
