@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from terraloom.errors import InvalidArgumentError
+from terraloom_engines.rasters.creation import _tell_level
 from terraloom_engines.rasters.placement import Placement, place
 from terraloom_engines.rasters.source import Layer, opened
 from terraloom_engines.rasters.units import heights_of, metres_per_unit
@@ -140,3 +141,13 @@ def test_bands_of_colour_are_known_by_their_names(tmp_path: Path, order: str) ->
     with rasterio.open(path, "r+") as file:
         file.colorinterp = [rasterio.enums.ColorInterp[name] for name in names]
     assert np.median(known(path, "imagery"), axis=1).tolist() == [10, 20, 30]
+
+
+@pytest.mark.parametrize(("metres", "notes"), [(1, 1), (330, 0)])
+def test_imagery_that_is_much_finer_than_the_elevation_is_told(tmp_path: Path, metres: float, notes: int) -> None:
+    colours = np.zeros((3, 50, 50), np.uint8)
+    fine = write(tmp_path / "b.tif", colours, transform=rasterio.Affine(PIXEL * metres / 330, 0, 10, 0, -PIXEL * metres / 330, 1))
+    told: list[str] = []
+    with opened(write(tmp_path / "a.tif", slope()), "elevation") as ground, opened(fine, "imagery") as colour:
+        _tell_level([ground, colour], place([ground, colour]), told.append)
+    assert len(told) == notes and ("level 9" in told[0] if told else True)

@@ -27,7 +27,7 @@ def create(
     attribution: Annotated[str, typer.Option(help="sources and licences, to be shown with the world")] = "",
     vertical_scale: Annotated[float | None, typer.Option(help="metres per unit of the heights; default: as the file says, else 1")] = None,
     sea_level: Annotated[float, typer.Option(help="height of the sea in the file's own reference, in metres")] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="seed of the Earth around")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the Earth around, down to the raster's level")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
     as_json: AsJson = False,
 ) -> None:

@@ -74,6 +74,7 @@ def create(order: Order, report: Report, *, threads: int = 2, tell: Tell = lambd
         paths: list[tuple[Path | None, Layer]] = [(order.elevation, "elevation"), (order.imagery, "imagery")]
         sources = [stack.enter_context(opened(path, layer)) for path, layer in paths if path is not None]
         placement = place(sources)
+        _tell_level(sources, placement, tell)
         if order.vertical_scale is None:
             order = replace(order, vertical_scale=metres_per_unit(sources[0].heights, tell))
         folder = stack.enter_context(workplace(root))
@@ -84,6 +85,13 @@ def create(order: Order, report: Report, *, threads: int = 2, tell: Tell = lambd
         _write_manifest(order, placement, made, making, sources)
         made.rename(root / order.name)
     return RasterFolder.open(root / order.name)
+
+
+def _tell_level(sources: Sequence[Source], placement: Placement, tell: Tell) -> None:
+    """Tells that the second raster, imagery, is much finer than the level, which is that of the first."""
+    if len(sources) == 2 and sources[0].resolution >= 2 * sources[1].resolution:
+        ground, colour = (source.resolution for source in sources)
+        tell(f"imagery of {colour:,.3g} m is averaged to level {placement.level}, that of the elevation of {ground:,.3g} m")
 
 
 class _Making:
