@@ -151,3 +151,11 @@ def test_imagery_that_is_much_finer_than_the_elevation_is_told(tmp_path: Path, m
     with opened(write(tmp_path / "a.tif", slope()), "elevation") as ground, opened(fine, "imagery") as colour:
         _tell_level([ground, colour], place([ground, colour]), told.append)
     assert len(told) == notes and ("level 9" in told[0] if told else True)
+
+
+def test_colours_of_nodata_are_not_seen_at_the_rim_of_a_hole(tmp_path: Path) -> None:
+    colours = np.full((3, 300, 300), 130, np.uint8)
+    colours[:, 100:200, 100:200] = 0
+    metres = {"crs": "EPSG:32632", "transform": rasterio.Affine(30, 0, 400_000, 0, -30, 5_100_000)}
+    found = known(write(tmp_path / "a.tif", colours, nodata=0, **metres), "imagery")
+    assert found.min() > 120

@@ -129,6 +129,8 @@ def _read(source: Source, placement: Placement, rows: slice, columns: slice) -> 
     if nodata is None and np.dtype(dataset.dtypes[0]).kind == "f":
         nodata = float("nan")
     masked = ColorInterp.alpha in dataset.colorinterp
+    # Of colours equal to nodata at the rim of what is known, GDAL's mask says nothing: it makes an alpha band instead.
+    with_alpha = not masked and (nodata is None or source.layer == "imagery")
     options = {
         "crs": "EPSG:3857",
         "transform": Affine(size, 0, column * size - EQUATOR / 2, 0, -size, EQUATOR / 2 - row * size),
@@ -137,8 +139,8 @@ def _read(source: Source, placement: Placement, rows: slice, columns: slice) -> 
         "resampling": Resampling.average if finer else Resampling.cubic,
         "dtype": "float32" if source.layer == "elevation" else "uint8",
         "src_nodata": nodata,
-        "nodata": nodata,
-        "add_alpha": nodata is None and not masked,
+        "nodata": None if with_alpha else nodata,
+        "add_alpha": with_alpha,
     }
     a, b, c, *rest = dataset.transform[:6]
     shape = rows.stop - rows.start, columns.stop - columns.start
