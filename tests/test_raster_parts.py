@@ -1,17 +1,20 @@
 """The parts that a raster is joined to Earth with."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from terraloom.errors import InvalidArgumentError
-from terraloom_engines.bundle.raster import check_raster_name
+from terraloom_engines.bundle.raster import RasterFolder, check_raster_name
+from terraloom_engines.field import CHANNELS, Field
 from terraloom_engines.rasters.blocks import doubled, paired, quarters
 from terraloom_engines.rasters.distances import closed, depth
 from terraloom_engines.rasters.joining import STRIP, Difference, fade, octave_masks, offsets
-from terraloom_engines.rasters.layers import land_of
 from terraloom_engines.rasters.placement import Placement
+from terraloom_engines.rasters.shores import lakes_of, land_of, open_surface
 from terraloom_engines.rasters.spreads import inner_variance
-from terraloom_engines.tiling import TileId
+from terraloom_engines.tiling import TileId, latitude_from_row
 
 
 @pytest.mark.parametrize("beyond", [True, False])
@@ -76,6 +79,30 @@ def test_land_is_what_lies_above_the_sea_or_what_earth_knows_for_land() -> None:
     assert means.tolist() == [[3200.0, -2.0, -3200.0, -192.0, 64.0]]
 
 
+def lake_of_earth() -> Field:
+    """A tile whose left half is a lake at 372 m with a bed at 300 m, whose right half is land at 400 m."""
+    data = np.zeros((len(CHANNELS), 256, 256), np.int32)
+    for name, left, right in (("elevation", 300 * 64, 400 * 64), ("land", 0, 255), ("water", 372 * 64, 372 * 64)):
+        data[CHANNELS.index(name), :, :128], data[CHANNELS.index(name), :, 128:] = left, right
+    return Field(TileId(8, 0, 100), 0, data)
+
+
+def test_a_lake_of_earth_lies_at_its_surface_beside_a_raster() -> None:
+    surface = open_surface(lake_of_earth()) / 64
+    assert (surface[:, :128] == 372).all() and (surface[:, 128:] == 400).all()
+
+
+def test_a_raster_at_about_the_height_of_a_lake_leaves_it_a_lake() -> None:
+    rows = {"about as high": 375.0, "clearly above": 390.0, "the bed": 340.0}
+    elevation = np.repeat(np.repeat(np.array([*rows.values()], np.float32), [86, 85, 85])[:, None] * 64, 256, axis=1)
+    lake, height, land, water = lakes_of(elevation, np.zeros((256, 256), np.int16), lake_of_earth())
+    assert lake[:, :128].all() and not lake[:, 128:].any()
+    found = [(height[row, 5] / 64, land[row, 5], water[row, 5] / 64) for row in (0, 100, 200)]
+    assert found == [(300, 0, 372), (390, 255, 0), (340, 0, 372)]
+    rough = np.full((256, 256), 5 * 256, np.int16)
+    assert lakes_of(elevation, rough, lake_of_earth())[2][100, 5] == 0, "18 m above it is within a spread of 32 m"
+
+
 def test_blocks_are_taken_apart_and_doubled() -> None:
     raster = np.arange(24.0, dtype=np.float32).reshape(4, 6)
     assert quarters(raster)[:, 0, 0].tolist() == [0, 1, 6, 7]
@@ -88,6 +115,26 @@ def test_a_placement_over_the_antimeridian_wraps_its_columns() -> None:
     placement = Placement(8, 255, 100, 3, 1)
     assert [tile for tile, _, _ in placement.tiles()] == [TileId(8, 255, 100), TileId(8, 0, 100), TileId(8, 1, 100)]
     assert placement.parent == Placement(7, 127, 50, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("west", "east", "middle"), [(179.3, -179.3, -180.0), (179.0, -178.0, -179.5), (170.0, 179.0, 174.5), (-180.0, 180.0, 0.0)]
+)
+def test_the_middle_of_bounds_over_the_antimeridian_lies_between_them(west: float, east: float, middle: float) -> None:
+    found = RasterFolder(Path("x"), "", {"bounds": [west, -17.0, east, -16.0]}).middle
+    assert found == pytest.approx((middle, -16.5))
+
+
+def test_bounds_are_those_of_the_pixels_known_not_of_their_tiles() -> None:
+    placement, mask = Placement(8, 255, 100, 2, 1), np.zeros((256, 512), np.bool_)
+    mask[10:20, 200:300] = True
+    pixel = 360 / 65536
+    west, south, east, north = placement.bounds(mask)
+    assert (west, east) == pytest.approx((180 - 56 * pixel, -180 + 44 * pixel))
+    assert (north, south) == (latitude_from_row(8, 25610), latitude_from_row(8, 25620))
+    mask[:, :256], mask[:, 256:] = True, False
+    assert placement.bounds(mask)[2] == 180.0
+    assert Placement(1, 0, 0, 2, 1).bounds(np.ones((256, 512), np.bool_))[::2] == (-180.0, 180.0)
 
 
 @pytest.mark.parametrize("name", ["", "A", "a b", "../a", "a" * 65, "-a", "ä"])

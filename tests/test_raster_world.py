@@ -13,7 +13,8 @@ import pytest
 from terraloom.errors import DataLossError, FailedPreconditionError, InvalidArgumentError, NotFoundError
 from terraloom_engines.bundle.raster import LAYERS, RasterFolder, RasterTiles, raster_names
 from terraloom_engines.field import CHANNELS, Field
-from terraloom_engines.rasters.creation import Order, create, delete
+from terraloom_engines.rasters.creation import Order, create
+from terraloom_engines.rasters.folders import delete
 from terraloom_engines.tiling import TILE_SIZE, TileId, latitude_from_row, longitude_from_column
 from terraloom_engines.world import World, open_world
 
@@ -279,6 +280,12 @@ MISTAKES = {
     "has 1 band, imagery needs 3 or 4": lambda folder: {"imagery": write(folder / "c.tif", small(np.uint8))},
     "has pixels of type uint16, imagery needs uint8": lambda folder: {"imagery": write(folder / "d.tif", small(np.uint16, 3))},
     "has pixels of type complex64": lambda folder: {"elevation": write(folder / "e.tif", small(np.complex64))},
+    "has pixels of type complex_int16": lambda folder: {
+        "elevation": write(folder / "n.tif", small(np.complex64), dtype="complex_int16"),
+    },
+    "has pixels without an area": lambda folder: {
+        "elevation": write(folder / "o.tif", small(), transform=rasterio.Affine(30, 30, WEST, 30, 30, NORTH))
+    },
     "holds no valid pixel": lambda folder: {"elevation": write(folder / "f.tif", small(), nodata=100)},
     "is -9999 where it seems to know nothing": lambda folder: {"elevation": write(folder / "m.tif", np.full((1, 40, 50), -9999, np.int16))},
     "has heights of 100,000 to 100,000 m": lambda folder: {"elevation": write(folder / "g.tif", small()), "vertical_scale": 1000.0},

@@ -44,13 +44,17 @@ def pack_image(pixels: NDArray[np.uint8], quality: int) -> bytes:
 
 
 class RasterArchive:
-    """Reads rasters from a zip by name; keeps the last `capacity` decoded ones. Thread-safe."""
+    """Reads rasters from a zip by name; keeps the last `capacity` decoded ones. Thread-safe.
 
-    def __init__(self, path: Path, capacity: int = 256) -> None:
+    `owner` and `remedy` are what a message about damage names, and what it tells to do.
+    """
+
+    def __init__(self, path: Path, capacity: int = 256, *, owner: str = "the bundle", remedy: str = "reinstall the bundle") -> None:
+        self._where, self._remedy = f"{path.name} of {owner}", remedy
         try:
             self._zip = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile) as error:
-            raise DataLossError(f"bundle file {path.name} is missing or corrupt ({error}); reinstall the package or the bundle") from error
+            raise DataLossError(f"file {self._where} is missing or corrupt ({error}); {remedy}") from error
         self._names = frozenset(self._zip.namelist())
         self._capacity, self._lock = capacity, threading.Lock()
         self._decoded: OrderedDict[str, NDArray[np.generic]] = OrderedDict()
@@ -68,7 +72,7 @@ class RasterArchive:
                 packed = self._zip.read(name)
                 values = np.asarray(Image.open(io.BytesIO(packed))) if name.endswith(".webp") else unpack_array(packed)
             except (KeyError, zipfile.BadZipFile, zstandard.ZstdError, OSError, ValueError) as error:
-                raise DataLossError(f"bundle entry {name} is missing or corrupt ({error}); reinstall the bundle") from error
+                raise DataLossError(f"entry {name} in {self._where} is missing or corrupt ({error}); {self._remedy}") from error
             self._decoded[name] = values
             if len(self._decoded) > self._capacity:
                 self._decoded.popitem(last=False)

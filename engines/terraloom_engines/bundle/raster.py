@@ -28,6 +28,7 @@ __all__ = ["FORMAT", "LAYERS", "RasterBase", "RasterFolder", "RasterTiles", "che
 FORMAT = 1
 LAYERS = {"ground": ("elevation", "relief", "land", "water"), "colour": ("red", "green", "blue", "texture")}
 """Channels that share a mask."""
+_KEYS = {"format", "title", "attribution", "level", "layers", "bounds", "resolution", "vertical_scale", "sea_level", "seed", "earth"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 FieldOf = Callable[[TileId], Field]
@@ -62,20 +63,31 @@ class RasterFolder:
     digest: str
     manifest: dict[str, Any] = field(repr=False)
 
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Longitude and latitude of the middle of the raster's bounds, which may lie over the antimeridian."""
+        west, south, east, north = self.manifest["bounds"]
+        east += 360.0 * (east < west)
+        return ((west + east) / 2 + 180.0) % 360.0 - 180.0, (south + north) / 2
+
     @classmethod
     def open(cls, path: Path) -> "RasterFolder":
-        """Raises NotFoundError for a folder without a manifest, DataLossError for a damaged one."""
+        """Raises NotFoundError for a folder that is not there, DataLossError for a damaged one."""
         try:
             text = (path / "manifest.json").read_bytes()
             manifest: dict[str, Any] = json.loads(text)
             sizes = {name: entry["bytes"] for name, entry in manifest["files"].items()}
+            if missing := _KEYS - manifest.keys():
+                raise KeyError(min(missing))
         except FileNotFoundError:
+            if path.is_dir():
+                raise DataLossError(f"world raster:{path.name} has no manifest.json; delete it and create the world again") from None
             known = ", ".join(raster_names()) or "none"
             raise NotFoundError(f"no world raster:{path.name} in {path.parent}: there are {known}") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataLossError(f"manifest.json of world raster:{path.name} is damaged ({error!r}); create the world again") from error
-        if manifest.get("format") != FORMAT:
-            raise FailedPreconditionError(f"world raster:{path.name} has format {manifest.get('format')}, this version reads {FORMAT}")
+        if manifest["format"] != FORMAT:
+            raise FailedPreconditionError(f"world raster:{path.name} has format {manifest['format']}, this version reads {FORMAT}")
         for name, size in sizes.items():
             if not (path / name).exists() or (path / name).stat().st_size != size:
                 raise DataLossError(f"file {name} of world raster:{path.name} is missing or damaged; create the world again")
@@ -86,7 +98,7 @@ class RasterTiles:
     """What a raster has of every level, read tile by tile."""
 
     def __init__(self, archive: Path) -> None:
-        self._tiles = RasterArchive(archive)
+        self._tiles = RasterArchive(archive, owner=f"world raster:{archive.parent.name}", remedy="create the world again")
 
     def laid(self, layer: str, level: int, rows: Indices, columns: Indices) -> tuple[NDArray[np.bool_], list[NDArray[np.int32]]]:
         """The mask of a layer at global rows and columns of a level, and the layer's channels there, 0 outside of the mask."""

@@ -34,8 +34,7 @@ def command(
     opened = open_world(world, seed, store=open_store(store), runtime=runtime)
     start = (spot.east, spot.north) if spot else None
     if start is None and scheme == "raster":
-        west, south, east, north = RasterFolder.open(worlds_folder() / argument).manifest["bounds"]
-        start = (west + east) / 2, (south + north) / 2
+        start = RasterFolder.open(worlds_folder() / argument).middle
     with Console(stderr=True).status("looking for a place"):
         found = find_spawn(opened, start, slope_max)
     place = Spot("spawn", found.east, found.north, kind).coordinates()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from terraloom.errors import TerraloomError
 from terraloom_engines.cli.output import AsJson, print_json
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ def create(
     imagery: Annotated[Path | None, typer.Option(help="a raster with red, green and blue bytes, and perhaps a mask")] = None,
     title: Annotated[str, typer.Option(help="name for people; default: NAME")] = "",
     attribution: Annotated[str, typer.Option(help="sources and licences, to be shown with the world")] = "",
-    vertical_scale: Annotated[float, typer.Option(help="metres per unit of the heights, such as 0.3048 for feet")] = 1.0,
+    vertical_scale: Annotated[float | None, typer.Option(help="metres per unit of the heights; default: as the file says, else 1")] = None,
     sea_level: Annotated[float, typer.Option(help="height of the sea in the file's own reference, in metres")] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="seed of the Earth around")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the Earth around, down to the raster's level")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
     as_json: AsJson = False,
 ) -> None:
@@ -35,8 +36,11 @@ def create(
     from terraloom_engines.rasters.creation import create as make
 
     order = Order(name, elevation, imagery, title, attribution, vertical_scale, sea_level, seed)
+    notes: list[str] = []
     with _progress() as report:
-        folder = make(order, report, threads=threads)
+        folder = make(order, report, threads=threads, tell=notes.append)
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
     if as_json:
         print_json(_facts(folder))
     else:
@@ -45,23 +49,31 @@ def create(
 
 @group.command(name="list")
 def list_worlds(as_json: AsJson = False) -> None:
-    """List the worlds made on this machine."""
-    from terraloom_engines.bundle.raster import RasterFolder, raster_names, worlds_folder
+    """List the worlds made on this machine, and say which are damaged."""
+    from terraloom_engines.bundle.raster import RasterFolder, worlds_folder
 
-    folders = [RasterFolder.open(worlds_folder() / name) for name in raster_names()]
+    facts, lines = [], []
+    for path in sorted(worlds_folder().glob("[!.]*/")):
+        try:
+            folder = RasterFolder.open(path)
+            facts.append(_facts(folder))
+            lines.append(_line(folder))
+        except TerraloomError as error:
+            facts.append({"world": f"raster:{path.name}", "folder": path, "error": str(error)})
+            lines.append(f"raster:{path.name}: error: {error}")
     if as_json:
-        print_json([_facts(folder) for folder in folders])
+        print_json(facts)
         return
-    for folder in folders:
-        print(_line(folder))
-    if not folders:
+    for line in lines:
+        print(line)
+    if not lines:
         print(f"no worlds in {worlds_folder()}; make one with terraloom world create")
 
 
 @group.command()
 def delete(name: Name) -> None:
     """Delete a world and all its files."""
-    from terraloom_engines.rasters.creation import delete as remove
+    from terraloom_engines.rasters.folders import delete as remove
 
     remove(name)
     print(f"deleted raster:{name}")

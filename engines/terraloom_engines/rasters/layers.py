@@ -9,15 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from terraloom_engines.bundle.raster import LAYERS
-from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT, Field
+from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LOG_UNIT, Field
 from terraloom_engines.rasters.blocks import doubled
 from terraloom_engines.rasters.joining import COARSE, MARGIN, STRIP, Difference, coverage, fade, octave_masks, offsets
 from terraloom_engines.rasters.placement import Placement
+from terraloom_engines.rasters.shores import open_surface
 from terraloom_engines.rasters.spreads import inner_variance
 from terraloom_engines.rasters.warped import Report, Warped, on_disk
 from terraloom_engines.tiling import TILE_SIZE, TileId
 
-__all__ = ["Earth", "Joined", "join", "land_of"]
+__all__ = ["Earth", "Joined", "join"]
 
 Raster = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -27,8 +28,6 @@ Earth = Callable[[TileId], Field]
 SPREAD_BOUNDS = {"ground": (2.0**-6, 2.0**12), "colour": (2.0, 64.0)}
 """Metres, or 8-bit steps, that the spread inside a pixel is kept in; colour has cover that no raster of its level shows."""
 UNITS = {"ground": ELEVATION_UNIT, "colour": COLOUR_UNIT}
-SEA = 0.02
-"""Metres up to which flat ground counts as the sea's surface, which is what elevation models have there."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +57,6 @@ def join(warped: Warped, layer: str, placement: Placement, earth: Earth, folder:
         report(f"joining {layer} to Earth", done, len(tiles))
         _join_tile(out, warped, taken, tile, (rows, columns), earth)
     return out
-
-
-def land_of(elevation: Raster, spread: NDArray[np.int16], earth: NDArray[np.int32]) -> tuple[Raster, NDArray[np.int32]]:
-    """Elevation in stored steps, and the land fraction that goes with it, of a raster's pixels.
-
-    What Earth knows for land stays land, however low it lies; else a pixel is land as far as its heights, a ramp of four spreads, lie above
-    the sea. A flat 0 is the sea.
-    """
-    unit = 1 / ELEVATION_UNIT
-    ramp = np.floor(128 + elevation * LAND_FULL / np.maximum(np.exp2(spread * LOG_UNIT) * (4 * unit), 1))
-    land = np.clip(ramp, 0, LAND_FULL).astype(np.int32)
-    land = np.where(elevation >= 0, np.maximum(land, 128), np.minimum(land, 127))
-    land = np.where((np.abs(elevation) <= SEA * unit), 0, land)
-    land = np.where(earth == LAND_FULL, LAND_FULL, land)
-    return np.where(land == 0, np.minimum(elevation, -2), elevation).astype(np.float32), land.astype(np.int32)
 
 
 def _cells(valid: Mask) -> Mask:
@@ -134,8 +118,8 @@ def _join_tile(out: Joined, warped: Warped, taken: Raster, tile: TileId, part: t
 
 
 def _earth_values(field: Field, layer: str) -> Raster:
-    """Elevation (1, H, W) or colours (3, H, W) of a field, stored steps."""
-    return (field.channel("elevation")[None] if layer == "ground" else field.imagery).astype(np.float32)
+    """Elevation (1, H, W), lakes at their surface, or colours (3, H, W) of a field, stored steps."""
+    return open_surface(field)[None] if layer == "ground" else field.imagery.astype(np.float32)
 
 
 def _sums(rasters: Raster) -> Raster:

@@ -5,10 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from terraloom.errors import InvalidArgumentError
 from terraloom_engines.rasters.source import Source
-from terraloom_engines.tiling import MAX_LATITUDE, MAX_LEVEL, TILE_SIZE, TileId, ground_sample_distance, pixel_from_lonlat
+from terraloom_engines.tiling import (
+    MAX_LATITUDE,
+    MAX_LEVEL,
+    TILE_SIZE,
+    TileId,
+    ground_sample_distance,
+    latitude_from_row,
+    longitude_from_column,
+    pixel_from_lonlat,
+)
 
 __all__ = ["COARSEST_LEVEL", "MOST_PIXELS", "Placement", "place"]
 
@@ -39,6 +49,16 @@ class Placement:
         column, row = self.column >> 1, self.row >> 1
         last_column, last_row = (self.column + self.columns - 1) >> 1, (self.row + self.rows - 1) >> 1
         return Placement(self.level - 1, column, row, last_column - column + 1, last_row - row + 1)
+
+    def bounds(self, mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
+        """West, south, east, north in degrees of the pixels in a mask of this shape, at least one; over the antimeridian east is less."""
+        around = TILE_SIZE << self.level
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        north, south = (latitude_from_row(self.level, self.row * TILE_SIZE + int(row)) for row in (rows[0], rows[-1] + 1))
+        west, east = (self.column * TILE_SIZE + int(column) for column in (columns[0], columns[-1] + 1))
+        if east - west >= around:
+            return -180.0, south, 180.0, north
+        return longitude_from_column(self.level, west % around), south, longitude_from_column(self.level, (east - 1) % around + 1), north
 
     def tiles(self) -> list[tuple[TileId, slice, slice]]:
         """Every tile with its rows and columns of pixels in the rectangle."""
@@ -92,7 +112,8 @@ def _box(source: Source, level: int) -> tuple[int, int, int, int]:
     inside = np.abs(source.latitudes) < MAX_LATITUDE
     size, last = 1 << level, (1 << level) - 1
     columns = (source.longitudes[inside] + 180.0) / 360.0 * size
-    rows = np.array([pixel_from_lonlat(level, 0.0, latitude)[1] / TILE_SIZE for latitude in source.latitudes[inside]])
+    latitudes = np.clip(source.latitudes, -MAX_LATITUDE, MAX_LATITUDE)
+    rows = np.array([pixel_from_lonlat(level, 0.0, latitude)[1] / TILE_SIZE for latitude in latitudes])
     turns = math.floor(float(columns.min()) / size) * size
     west, east = math.floor(float(columns.min())) - turns, math.ceil(float(columns.max())) - 1 - turns
     north, south = math.floor(float(rows.min())), math.ceil(float(rows.max())) - 1

@@ -110,7 +110,8 @@ def _averaged(level: LevelRasters, earth: Earth) -> LevelRasters:
             land = quarters(level.land[rows, columns])
             share = np.clip(np.rint(land.mean(axis=0)), 1, LAND_FULL - 1)
             above.land[there] = np.where((land == land[0]).all(axis=0), land[0], share)
-            above.water[there] = quarters(level.water[rows, columns]).max(axis=0)
+            water = quarters(level.water[rows, columns])
+            above.water[there] = water.sum(axis=0) // np.maximum(np.count_nonzero(water, axis=0), 1)  # of lakes, as in Earth
     _fill(above, earth)
     return above
 

@@ -22,7 +22,9 @@ FINER = 1.2
 PLAUSIBLE = (-12_000.0, 9_500.0)
 """Metres between which heights on Earth lie."""
 MISSING, MOST_MISSING = -9999.0, 16
-"""What many programs write where they know no height, and how many pixels of a block may have it for a height."""
+"""What many programs write where they know no height, and how many pixels of a file may have it for a height."""
+SCANNED = 1 << 22
+"""Pixels of a file that are looked through at a time."""
 
 Report = Callable[[str, int, int], None]
 """Told what is being done, how many of how many steps are done."""
@@ -37,20 +39,19 @@ class Warped:
 
 
 def warp(source: Source, placement: Placement, folder: Path, scale: float, offset: float, report: Report) -> Warped:
-    """The raster on the pixels of `placement`, times `scale` plus `offset`.
+    """The raster on the pixels of `placement`; heights, in the unit of the file, times `scale` plus `offset`.
 
     Raises InvalidArgumentError when it holds nothing there, or heights that are none.
     """
-    bands = 1 if source.layer == "elevation" else 3
-    out = Warped(folder, source.layer, bands, placement.shape)
+    out = Warped(folder, source.layer, len(source.bands), placement.shape)
+    if source.layer == "elevation":
+        _check_missing(source, report)
     blocks = list(_blocks(placement))
     for done, (rows, columns) in enumerate(blocks):
         report(f"reading {source.layer}", done, len(blocks))
-        values, valid = _read(source, placement, rows, columns, bands)
-        if source.layer == "elevation" and np.count_nonzero(valid & (values[0] == MISSING)) > MOST_MISSING:
-            text = f"elevation file {source.path} is {MISSING:.0f} where it seems to know nothing"
-            raise InvalidArgumentError(f"{text}: declare that as its nodata value (gdal_edit -a_nodata {MISSING:.0f})", field="elevation")
-        values = values * np.float32(scale) + np.float32(offset)
+        values, valid = _read(source, placement, rows, columns)
+        if source.layer == "elevation":
+            values = values * np.float32(scale * source.heights.scale) + np.float32(scale * source.heights.offset + offset)
         valid &= np.isfinite(values).all(axis=0)
         values[:, ~valid] = 0
         out.values[:, rows, columns], out.valid[rows, columns] = values, valid
@@ -59,6 +60,37 @@ def warp(source: Source, placement: Placement, folder: Path, scale: float, offse
     if not out.valid.any():
         raise InvalidArgumentError(f"{source.layer} file {source.path} holds no valid pixel", field=source.layer)
     return out
+
+
+def _check_missing(source: Source, report: Report) -> None:
+    """Raises InvalidArgumentError where the file itself, not what is resampled from it, has `MISSING` for a height.
+
+    As deep as that lie a few trenches, where one metre more or less is about as frequent.
+    """
+    from rasterio.errors import RasterioError
+    from rasterio.windows import Window
+
+    dataset, found, beside = source.dataset, 0, 0
+    block = dataset.block_shapes[0][0]
+    rows = max(SCANNED // dataset.width // block, 1) * block
+    for top in range(0, dataset.height, rows):
+        report("looking for gaps", top, dataset.height)
+        window = Window(0, top, dataset.width, min(rows, dataset.height - top))
+        try:
+            heights = dataset.read(1, window=window)
+            near = np.abs(heights - np.float64(MISSING)) < 1.5
+            known = near & (dataset.read_masks(1, window=window) > 0) if near.any() else near
+        except RasterioError as error:
+            raise _unreadable(source, error) from error
+        exact = int(np.count_nonzero(known & (heights == MISSING)))
+        found, beside = found + exact, beside + int(np.count_nonzero(known)) - exact
+    if found > MOST_MISSING + 4 * beside:
+        text = f"elevation file {source.path} is {MISSING:.0f} where it seems to know nothing"
+        raise InvalidArgumentError(f"{text}: declare that as its nodata value (gdal_edit -a_nodata {MISSING:.0f})", field="elevation")
+
+
+def _unreadable(source: Source, error: Exception) -> InvalidArgumentError:
+    return InvalidArgumentError(f"{source.layer} file {source.path} cannot be read ({error})", field=source.layer)
 
 
 def _check_heights(source: Source, heights: NDArray[np.float32]) -> None:
@@ -83,7 +115,7 @@ def _blocks(placement: Placement) -> Iterator[tuple[slice, slice]]:
                 yield slice(top * TILE_SIZE, bottom * TILE_SIZE), slice(left * TILE_SIZE, right * TILE_SIZE)
 
 
-def _read(source: Source, placement: Placement, rows: slice, columns: slice, bands: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _read(source: Source, placement: Placement, rows: slice, columns: slice) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     from rasterio import Affine
     from rasterio.enums import ColorInterp, Resampling
     from rasterio.errors import RasterioError
@@ -97,6 +129,8 @@ def _read(source: Source, placement: Placement, rows: slice, columns: slice, ban
     if nodata is None and np.dtype(dataset.dtypes[0]).kind == "f":
         nodata = float("nan")
     masked = ColorInterp.alpha in dataset.colorinterp
+    # Of colours equal to nodata at the rim of what is known, GDAL's mask says nothing: it makes an alpha band instead.
+    with_alpha = not masked and (nodata is None or source.layer == "imagery")
     options = {
         "crs": "EPSG:3857",
         "transform": Affine(size, 0, column * size - EQUATOR / 2, 0, -size, EQUATOR / 2 - row * size),
@@ -105,16 +139,21 @@ def _read(source: Source, placement: Placement, rows: slice, columns: slice, ban
         "resampling": Resampling.average if finer else Resampling.cubic,
         "dtype": "float32" if source.layer == "elevation" else "uint8",
         "src_nodata": nodata,
-        "nodata": nodata,
-        "add_alpha": nodata is None and not masked,
+        "nodata": None if with_alpha else nodata,
+        "add_alpha": with_alpha,
     }
+    a, b, c, *rest = dataset.transform[:6]
+    shape = rows.stop - rows.start, columns.stop - columns.start
+    values, valid = np.zeros((len(source.bands), *shape), np.float32), np.zeros(shape, np.bool_)
     try:
-        with WarpedVRT(dataset, **options) as warped:
-            values = warped.read(indexes=list(range(1, bands + 1))).astype(np.float32)
-            alpha = [band for band, meaning in enumerate(warped.colorinterp, start=1) if meaning is ColorInterp.alpha]
-            valid = warped.read(indexes=alpha[0]) > 127 if alpha else warped.dataset_mask() > 0
+        for turn in source.turns:
+            with WarpedVRT(dataset, src_transform=Affine(a, b, c - turn, *rest), **options) as warped:
+                alpha = [band for band, meaning in enumerate(warped.colorinterp, start=1) if meaning is ColorInterp.alpha]
+                more = (warped.read(indexes=alpha[0]) > 127 if alpha else warped.dataset_mask() > 0) & ~valid
+                if more.any():
+                    values, valid = np.where(more, warped.read(indexes=list(source.bands)), values).astype(np.float32), valid | more
     except RasterioError as error:
-        raise InvalidArgumentError(f"{source.layer} file {source.path} cannot be read ({error})", field=source.layer) from error
+        raise _unreadable(source, error) from error
     return values, valid
 
 
