@@ -8,6 +8,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     field_codec   fields as bytes, lossless
     noise         counter-based Gaussian noise: a function of seed, level and place
     conservation  integer finishing: bound the residual, keep every pixel's mean
+    slope_noise   noise that runs down the slopes
     bundle        weights, manifest and base rasters as shipped, read lazily
     runtimes      run networks of fixed shape: ONNX Runtime, OpenVINO, TensorRT, torch
     diffusion     sampling of one refine step

@@ -35,9 +35,9 @@ EXCESS_PERCENT = 35
 SELF_SIMILAR_LEVEL = 10
 """The finest level whose scale the network is told; finer land is drawn as that level's, in units of slope. Of real elevation finer than
 17 m there are three rasters: what the network had learnt for those scales was a weave along the grid."""
-STREAKS_BEGIN, STREAKS_WHOLE = 7, 10
+STREAKS_BEGIN, STREAKS_WHOLE = 3, 5
 """Levels between which what is done against lines along the grid grows from none to the stage's."""
-KINKS_BEGIN, KINKS_WHOLE = 9, 11
+KINKS_BEGIN, KINKS_WHOLE = 5, 12
 """Levels between which the share of kinks that is mended grows from none to the stage's: on coarse land the network leaves fewer."""
 
 SPREAD_TABLE = np.exp2(np.arange(RELIEF_RANGE[0], RELIEF_RANGE[1] + 1, dtype=np.float64) * LOG_UNIT).astype(np.float32)
@@ -304,8 +304,7 @@ def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation:
 def mended_kinks(spec: StageSpec, window: Window) -> np.float32:
     """Share of `upsampling.kinks` that the children of a window get.
 
-    Chosen so that the borders of large blocks, where mending adds up level after level, are as rough as what lies between. Half at all
-    levels, as it was, left them up to 14 % smoother.
+    Chosen so that the borders of large blocks, where mending adds up level after level, are as rough as what lies between.
     """
     return np.float32(spec.kinks * growing(window, KINKS_BEGIN, KINKS_WHOLE))
 

@@ -3,7 +3,6 @@
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +14,6 @@ from terraloom_engines.bundle.raster import check_raster_name, raster_names, wor
 __all__ = ["delete", "workplace"]
 
 MAKING, DELETING, LOCK = ".making-", ".deleting-", "lock"
-FORGOTTEN = 3600.0
-"""Seconds after which a workplace without a lock counts as left behind."""
 
 
 @contextmanager
@@ -56,7 +53,7 @@ def _left_behind(folder: Path) -> bool:
             _lock(lock)
         return True
     except FileNotFoundError:
-        return folder.is_dir() and time.time() - folder.stat().st_mtime > FORGOTTEN
+        return any(folder.glob("*"))  # an empty one may be about to get its lock
     except OSError:
         return False
 

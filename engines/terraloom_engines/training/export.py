@@ -19,13 +19,18 @@ from terraloom_engines.training import networks
 from terraloom_engines.training.train import NETWORKS
 
 OPSET = 18
-SPREAD_GAIN = {"geometry": 0.0, "imagery": 0.28}
-"""Octaves added to every child's spread. Without it the median texture of generated land falls to 1.2 to 1.6 steps at 62 m and to 0.9 to
-1.1 at 15 m, where natural land in the training data has 8 to 11 and 2.2 to 3. A likely cause, not tested, is that every image is blurred at
-its own finest scale by its optics."""
-DETAIL_SCALE = {"geometry": networks.DETAIL_SCALE, "imagery": 0.42}
-"""Typical size of a detail in spreads of its parent, 0.45 when they were trained. By the realism report colour has too much of it at every
-scale but the finest: so less is drawn, and more is left inside the children."""
+SPREAD_GAIN = {"geometry": 0.0, "imagery": 0.24}
+"""Octaves added to every child's spread. Without it texture fades: with 0.15 less, land at 15 m has steps of 3.3 to 7.9 from pixel to pixel
+where the first networks and natural scenes have 4 to 11. A likely cause, not tested, is that every image is blurred at its own finest scale
+by its optics."""
+DETAIL_SCALE = {"geometry": networks.DETAIL_SCALE, "imagery": 0.43}
+"""Typical size of a detail in spreads of its parent, 0.45 when they were trained. A little less of colour is drawn, and more is left inside
+the children, by the realism report."""
+KINKS = {"geometry": 0.36, "imagery": 0.25}
+"""Share of `upsampling.kinks` that is added: though they learn what departs from smooth children, networks leave steps at the borders of
+blocks. By the seams of `benchmarks/drift.py`."""
+STREAKS = {"geometry": 0.6, "imagery": 0.0}
+"""Share of what is alike along rows and columns that is taken out of the noise, by the power along the axes of generated land."""
 GUIDANCE = {"geometry": 0.0, "imagery": 0.7}
 """Largest share of texture that follows relief, set by eye."""
 ENERGY = {"geometry": 0.25, "imagery": 0.0}
@@ -64,8 +69,8 @@ def stage_spec(model: nn.Module, network: str, times: tuple[float, ...]) -> dict
     return {
         "stream": STREAMS[network], "border": networks.HALO, "times": list(times), "channels": model.channels,
         "noise_channels": model.noise_channels, "slopes": model.noise_channels - model.channels - networks.NOISE_EXTRA,
-        "detail_scale": DETAIL_SCALE[network],
-        "spread_mean": networks.SPREAD_MEAN + SPREAD_GAIN[network], "spread_scale": networks.SPREAD_SCALE,
+        "detail_scale": DETAIL_SCALE[network], "spread_mean": networks.SPREAD_MEAN + SPREAD_GAIN[network],
+        "spread_scale": networks.SPREAD_SCALE, "kinks": KINKS[network], "streaks": STREAKS[network],
         "energy": ENERGY[network], "breaching": BREACHING[network], "guidance": GUIDANCE[network],
     }  # fmt: skip
 
