@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from terraloom_engines.imagery import CALMEST, HAZE, HEADROOM, NEAREST, WHITE, brightness_shares, calm, finish, room
+from terraloom_engines.imagery import CALMEST, GREY, HAZE, HEADROOM, NEAREST, WHITE, brightness_shares, calm, finish, room
 from terraloom_engines.tiling import tile_from_lonlat
 from terraloom_engines.world import World, open_world
 
@@ -42,7 +42,7 @@ def test_a_change_of_light_keeps_the_mean_of_the_channels_and_their_order() -> N
     shares = brightness_shares(bands)
     np.testing.assert_allclose(shares.sum(axis=0), 3, rtol=1e-6)
     brighter = bands + 600 * shares
-    np.testing.assert_allclose((brighter + HAZE) / (bands + HAZE), np.full((3, 1, 1), 1 + 600 * 3 / (4500 + 3 * HAZE)), rtol=1e-5)
+    np.testing.assert_allclose((brighter + GREY) / (bands + GREY), np.full((3, 1, 1), 1 + 600 * 3 / (4500 + 3 * GREY)), rtol=1e-5)
 
 
 def test_snow_has_no_saturated_plates() -> None:

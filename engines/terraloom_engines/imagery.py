@@ -29,6 +29,9 @@ OUT = round(2 / COLOUR_UNIT)
 have gone out altogether, and what they held would be a plate."""
 ALONE = 0.4
 """The scale that a channel that has gone out leaves the others."""
+GREY = round(60 / COLOUR_UNIT)
+"""What every channel takes of a change of light, however dark it is: what is lighter than its surroundings is also greyer. Fitted on
+details of 10 to 240 m in 292 satellite images: least squares ask for 40 to 130, less where it grows darker."""
 HAZE = round(24 / COLOUR_UNIT)
 """What every channel has of the light, however dark it is."""
 CALMEST = 0.6
@@ -74,8 +77,8 @@ def gone_out(band: Steps) -> NDArray[np.float32]:
 
 def brightness_shares(bands: Steps) -> NDArray[np.float32]:
     """What each channel (3, H, W) takes of a change of light, 1 on average: land in shade keeps its hue."""
-    total = (bands[0] + bands[1] + bands[2] + 3 * HAZE).astype(np.float32)
-    shares = (bands + HAZE).astype(np.float32)
+    total = (bands[0] + bands[1] + bands[2] + 3 * GREY).astype(np.float32)
+    shares = (bands + GREY).astype(np.float32)
     shares *= np.float32(3)
     shares /= total
     return shares

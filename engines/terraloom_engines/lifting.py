@@ -34,7 +34,7 @@ EXCESS_PERCENT = 35
 """What is kept of the excess, in per cent of its octaves."""
 SELF_SIMILAR_LEVEL = 10
 """The finest level whose scale the network is told; finer land is drawn as that level's, in units of slope. Of real elevation finer than
-17 m there are three rasters: what the network had learnt for those scales was a weave along the grid."""
+17 m there are three rasters, so the network learns from all fine land in the same way (`training/samples.py`)."""
 STREAKS_BEGIN, STREAKS_WHOLE = 3, 5
 """Levels between which what is done against lines along the grid grows from none to the stage's."""
 KINKS_BEGIN, KINKS_WHOLE = 5, 12

@@ -112,8 +112,8 @@ def streak_weights(share: float) -> tuple[np.float32, np.float32]:
 def without_streaks(noise: NDArray[np.float32], share: float) -> NDArray[np.float32]:
     """Noise (C, H, W) with less of what is alike along rows and columns: (C, H - 4, W - 4).
 
-    From every number `share` of the mean of five in its row is taken, and of five in its column. A network that has learnt from DEMs with
-    lines along their grid makes lines of just that.
+    From every number `share` of the mean of five in its row is taken, and of five in its column. The geometry network makes lines
+    along the grid of just that, be there such lines in what it has learnt from or not.
     """
     taken, scale = streak_weights(share)
     rows, columns = noise.shape[-2] - 2 * STREAK_REACH, noise.shape[-1] - 2 * STREAK_REACH

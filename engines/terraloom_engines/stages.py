@@ -39,7 +39,7 @@ class StageSpec:
     spread_mean: float
     spread_scale: float
     kinks: float = 0.0
-    """Share of `upsampling.kinks` added to what a graph draws: those of degree 2 lack it, and one of degree 6 may leave steps too."""
+    """Share of `upsampling.kinks` added to what a graph draws: those of degree 2 lack it, and those of degree 6 leave steps too."""
     energy: float = 0.0
     """Share of what relief has over the law of total variance that is taken back (`energy.py`); geometry alone."""
     breaching: float = 0.0

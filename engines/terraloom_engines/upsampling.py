@@ -28,8 +28,8 @@ def smooth_details(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def kinks(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """What the smooth children of degree 6 have over those of degree 2, in Haar details: (..., 3, H - 6, W - 6) of rasters (..., H, W).
 
-    The network whose graph upsamples by degree 2 has learnt on real parents to mend its kinks; on its own, which have steps at the borders
-    of blocks, it mends too few, level after level.
+    Networks learn on real parents what departs from smooth children; on their own, which have steps at the borders of blocks, they mend too
+    few of them, level after level, whatever the degree in their graph.
     """
     return kinks_of(values, smooth_details(values))
 

@@ -23,7 +23,7 @@ from terraloom_engines.device.finishing import (
 )
 from terraloom_engines.exposure import MARGIN
 from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
-from terraloom_engines.imagery import ALONE, CALMEST, CHROMA, HAZE, HEADROOM, NEAREST, OUT, WHITE, balance
+from terraloom_engines.imagery import ALONE, CALMEST, CHROMA, GREY, HAZE, HEADROOM, NEAREST, OUT, WHITE, balance
 from terraloom_engines.lifting import COAST_SPREADS, EXCESS_PERCENT, LAND_SLACK, REACH, RELIEF_RANGE, TALLEST, TO_THE_WATER, VARIANCE_TABLE
 from terraloom_engines.stages import StageSpec
 from terraloom_engines.upsampling import REACH as KINK_REACH
@@ -246,5 +246,5 @@ def _gone_out(band: Tensor) -> Tensor:
 
 
 def _brightness_shares(bands: Tensor) -> Tensor:
-    total = (bands[0] + bands[1] + bands[2] + 3 * HAZE).float()
-    return (bands + HAZE).float() * 3 / total
+    total = (bands[0] + bands[1] + bands[2] + 3 * GREY).float()
+    return (bands + GREY).float() * 3 / total
