@@ -23,7 +23,7 @@ from terraloom_engines.noise import STREAK_REACH, gaussian_noise, normal_quantil
 from terraloom_engines.self_test import steps_agree
 from terraloom_engines.slope_noise import MARGIN, along_slopes
 from terraloom_engines.tiling import TileId, WorldKind, tile_from_lonlat
-from terraloom_engines.upsampling import kinks, smooth_details, tilts
+from terraloom_engines.upsampling import kinks, smooth_details
 
 if find_spec("torch") is None:
     pytest.skip("torch is not installed: pip install 'terraloom[train]'", allow_module_level=True)
@@ -103,7 +103,7 @@ def test_children_keep_their_side_of_the_sea_alike(children: np.ndarray, least: 
 def test_upsampling_blocks_and_spreads_are_the_same_bits() -> None:
     rng = np.random.default_rng(5)
     values = rng.normal(0, 1e4, (20, 24)).astype(np.float32)
-    for here, there in ((smooth_details, finishing.smooth_details), (kinks, finishing.kinks), (tilts, finishing.tilts)):
+    for here, there in ((smooth_details, finishing.smooth_details), (kinks, finishing.kinks)):
         np.testing.assert_array_equal(there(torch.from_numpy(values)).numpy(), here(values))
     children = rng.integers(-9, 9, (4, 3, 5, 6)).astype(np.int32)
     raster = finishing.interleave(torch.from_numpy(children))
@@ -135,7 +135,7 @@ def test_a_field_is_what_numpy_makes_of_the_same_samples(networks: Networks, bas
     np.testing.assert_array_equal(made.data, expected.data)
 
 
-def test_a_fine_field_with_streaks_taken_and_stairs_mended_is_what_numpy_makes_of_it(networks: Networks) -> None:
+def test_a_fine_field_with_streaks_taken_is_what_numpy_makes_of_it(networks: Networks) -> None:
     on_device, on_host = networks.step(9), networks.stages(networks.graphs, 9)
     coarse, tile = EarthBase(BUNDLE.folder).field(tile_from_lonlat(4, 8.0, 46.5), 2 * on_host.loss), tile_from_lonlat(11, 8.0, 46.5)
     parent = Field(tile, coarse.halo, coarse.data)  # heights of 10 km pixels as those of 50 m ones: cliffs, all the harder

@@ -126,3 +126,6 @@ def test_a_slimmer_network_keeps_the_channels_that_matter(tmp_path: Path) -> Non
         assert not np.allclose(slim.body(values), wide.body(values), atol=1e-2)
     with pytest.raises(ValueError, match="no wider one of the same kind"):
         slimming.slimmed(slim.state_dict(), networks.ImageryRefiner(12, 24).state_dict())
+    (tmp_path / "imagery.onnx").write_bytes(b"x")
+    with pytest.raises(slimming.MismatchError, match="not an ONNX file"):
+        trainer.start_from(tmp_path / "imagery.onnx")

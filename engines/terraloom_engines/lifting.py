@@ -12,7 +12,7 @@ from terraloom_engines.field import ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.runtimes import Graph
 from terraloom_engines.stages import Array, StageSpec, Window, draw_noise, draw_sample, in_units
 from terraloom_engines.upsampling import REACH as KINK_REACH
-from terraloom_engines.upsampling import kinks, tilts
+from terraloom_engines.upsampling import kinks
 
 Steps = NDArray[np.int32]
 
@@ -264,10 +264,8 @@ def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation:
     parent, spread, coast = elevation[inner, inner], spread_of(relief[inner, inner]), waters.land[inner, inner]
     surface = waters.surface[inner, inner]
     near = slice(halo - KINK_REACH, window.side - halo + KINK_REACH)
-    around = elevation[near, near].astype(np.float32)
-    details = kinks(around)
+    details = kinks(elevation[near, near].astype(np.float32))
     details *= mended_kinks(spec, window)
-    details[:2] += mended_stairs(spec, window)[:, None, None] * tilts(around)
     details += sample[:3] * (spread * np.float32(spec.detail_scale / ELEVATION_UNIT))
     steps = deviations(details)
     limits = room(parent - surface, coast, crop_rows(window, halo))
@@ -312,14 +310,6 @@ def mended_kinks(spec: StageSpec, window: Window) -> np.float32:
 def streaks_taken(spec: StageSpec, window: Window) -> float:
     """Share of streaks that is taken out of the noise of a window."""
     return spec.streaks * growing(window, STREAKS_BEGIN, STREAKS_WHOLE)
-
-
-def mended_stairs(spec: StageSpec, window: Window) -> NDArray[np.float32]:
-    """Shares of their tilt that a window's parents get more of inside them, (2,).
-
-    The network draws one to two per cent too little inside steep parents: that leaves steps at their borders, alike along whole hillsides.
-    """
-    return np.array(spec.stairs, np.float32) * np.float32(growing(window, STREAKS_BEGIN, STREAKS_WHOLE))
 
 
 def growing(window: Window, begin: int, whole: int) -> float:

@@ -48,8 +48,6 @@ class StageSpec:
     """Of the noise channels, how many are drawn out along the parents' slopes (`slope_noise.py`): the last 8, or none; geometry alone."""
     streaks: float = 0.0
     """Share of what is alike along rows and columns that is taken out of the noise (`noise.without_streaks`); geometry alone."""
-    stairs: tuple[float, float] = (0.0, 0.0)
-    """Shares of a parent's tilt, from west to east and from north to south, that is added to what is drawn inside it; geometry alone."""
     north_south: float = 1.0
     """Factor of what is new in north-south details of colour; east-west ones get its inverse (weights that learnt from oblong pixels)."""
     guidance: float = 0.0
@@ -58,7 +56,7 @@ class StageSpec:
     @classmethod
     def from_manifest(cls, entry: Mapping[str, Any]) -> "StageSpec":
         """The spec that a bundle's manifest holds under `stages`."""
-        return cls(**{**entry, "times": tuple(entry["times"]), "stairs": tuple(entry.get("stairs", (0.0, 0.0)))})
+        return cls(**{**entry, "times": tuple(entry["times"])})
 
     @property
     def halo(self) -> int:

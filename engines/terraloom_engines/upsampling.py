@@ -49,12 +49,6 @@ def kinks_of(values: NDArray[np.float32], smooth: NDArray[np.float32]) -> NDArra
     return np.subtract(smooth, plain, out=plain)
 
 
-def tilts(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Haar details of the plane through every pixel's four neighbours: west-east, north-south (2, H - 6, W - 6) of a raster (H, W)."""
-    inner = values[REACH - 1 : values.shape[-2] - REACH + 1, REACH - 1 : values.shape[-1] - REACH + 1]
-    return np.stack([(inner[1:-1, 2:] - inner[1:-1, :-2]) / np.float32(8), (inner[2:, 1:-1] - inner[:-2, 1:-1]) / np.float32(8)])
-
-
 def _half_difference(values: NDArray[np.float32], axis: int, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
     """Half the difference of every pixel's two halves along an axis, -1 or -2, which loses `REACH` pixels at both ends."""
     lines = np.moveaxis(values, axis, 0)

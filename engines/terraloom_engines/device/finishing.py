@@ -95,10 +95,10 @@ def kinks(values: Tensor) -> Tensor:
     """What the smooth children of degree 6 have over those of degree 2, in Haar details: (..., 3, H - 6, W - 6)."""
     inner = _beside(values)
     diagonal = (inner[..., 2:, 2:] - inner[..., 2:, :-2] - inner[..., :-2, 2:] + inner[..., :-2, :-2]) / 64
-    return smooth_details(values) - torch.cat([tilts(values), diagonal[..., None, :, :]], dim=-3)
+    return smooth_details(values) - torch.cat([_tilts(values), diagonal[..., None, :, :]], dim=-3)
 
 
-def tilts(values: Tensor) -> Tensor:
+def _tilts(values: Tensor) -> Tensor:
     """Haar details of the plane through every pixel's four neighbours: (..., 2, H - 6, W - 6) of rasters (..., H, W)."""
     inner = _beside(values)
     west_east, north_south = inner[..., 1:-1, 2:] - inner[..., 1:-1, :-2], inner[..., 2:, 1:-1] - inner[..., :-2, 1:-1]

@@ -18,14 +18,14 @@ from terraloom_engines.device.noise import gaussian_noise, without_streaks
 from terraloom_engines.device.rules import Below, Parents, Rules
 from terraloom_engines.device.slope_noise import along_slopes
 from terraloom_engines.field import CHANNELS, COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
-from terraloom_engines.lifting import SELF_SIMILAR_LEVEL, SPREAD_TABLE, hillslope_knee, mended_kinks, mended_stairs, streaks_taken
+from terraloom_engines.lifting import SELF_SIMILAR_LEVEL, SPREAD_TABLE, hillslope_knee, mended_kinks, streaks_taken
 from terraloom_engines.noise import STREAK_REACH, column_words, normal_quantiles, pixel_numbers, row_words, streak_weights
 from terraloom_engines.runtimes.torch_runtime import TorchGraph
 from terraloom_engines.stages import StageSpec, Window
 from terraloom_engines.tiling import WorldKind
 
 PLACES, KNEE, GSD, LOG_GSD, SUNWARD, GRAIN, SCALARS = slice(0, 4), 4, 5, 6, 7, 8, 9
-"""Rows of a frame; the last holds level, octaves and unit of elevation, share of kinks, `streak_weights`, and shares of stairs."""
+"""Rows of a frame; the last holds level, octaves and unit of elevation, share of kinks, and `streak_weights`."""
 REACH = max(STREAK_REACH, slope_noise.MARGIN)
 """Pixels on each side of a window whose noise is needed."""
 WARM_UPS = 3
@@ -45,9 +45,8 @@ def frame(window: Window, spec: StageSpec, seed: int) -> NDArray[np.int32]:
         Window(window.level, 0, window.row if window.kind is WorldKind.PLANET else 0, window.side, window.kind)
     )
     out[SCALARS, 0] = window.level
-    streaks, stairs = streak_weights(streaks_taken(spec, window)), mended_stairs(spec, window)
-    scalars = [finer, ELEVATION_UNIT * 2**finer, mended_kinks(spec, window), *streaks, *stairs]
-    out[SCALARS, 1:8] = np.array(scalars, np.float32).view(np.int32)
+    scalars = [finer, ELEVATION_UNIT * 2**finer, mended_kinks(spec, window), *streak_weights(streaks_taken(spec, window))]
+    out[SCALARS, 1:6] = np.array(scalars, np.float32).view(np.int32)
     return out
 
 
@@ -90,7 +89,7 @@ class Program:
     def _compute(self, given: Sequence[Tensor]) -> Tensor:
         (rasters, framed), mask = given[:2], given[2] if len(given) > 2 else None
         parents, level = dict(zip(CHANNELS, rasters, strict=True)), framed[SCALARS, 0]
-        finer, unit, kinks, taken, scale, *stairs = framed[SCALARS, 1:8].view(torch.float32)
+        finer, unit, kinks, taken, scale = framed[SCALARS, 1:6].view(torch.float32)
         place = framed[:, REACH : framed.shape[-1] - REACH]
         gsd, rows = place[GSD].view(torch.float32), place[LOG_GSD].view(torch.float32)
         bands = torch.stack([parents[name] for name in ("red", "green", "blue")])
@@ -101,7 +100,7 @@ class Program:
             parents["land"],
             parents["water"],
             gsd,
-            (kinks, torch.stack(stairs)),
+            kinks,
             place[KNEE],
             mask,
         )

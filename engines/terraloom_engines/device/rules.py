@@ -19,7 +19,6 @@ from terraloom_engines.device.finishing import (
     lean_to_land,
     smooth_details,
     split_children,
-    tilts,
 )
 from terraloom_engines.exposure import MARGIN
 from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
@@ -38,8 +37,8 @@ class Parents:
     land: Tensor
     surface: Tensor
     gsd: Tensor
-    mended: tuple[Tensor, Tensor]
-    """`mended_kinks` of the window, float32 without axes, and its `mended_stairs` (2,)."""
+    kinks: Tensor
+    """`mended_kinks` of the window, float32 without axes."""
     knee: Tensor
     """`hillslope_knee` of the rows, int32 (side,)."""
     mask: Tensor | None
@@ -120,10 +119,7 @@ class Rules:
         )
         details = sample[:3] * (self.spread_of(relief) * (spec.detail_scale / ELEVATION_UNIT))
         near = slice(halo - KINK_REACH, side - halo + KINK_REACH)
-        share, stairs = parents.mended
-        around = parents.elevation[near, near].float()
-        smooth = share * kinks(around)
-        steps = deviations(details + torch.cat([smooth[:2] + stairs[:, None, None] * tilts(around), smooth[2:]]))
+        steps = deviations(details + parents.kinks * kinks(parents.elevation[near, near].float()))
         reach = (parents.gsd[inner, None] * (REACH / ELEVATION_UNIT)).expand_as(parent)
         limits = _land_room(parent - surface, coast, reach)
         steps = steps * bound_scale(steps, *limits)

@@ -18,6 +18,10 @@ TRANSPOSED = ("up",)
 """Layers whose weights have inputs first."""
 
 
+class MismatchError(ValueError):
+    """Weights that the wanted network cannot begin with."""
+
+
 def axis_of(layer: str, *, written: bool) -> int:
     """Of a layer's weight, the axis of the channels that it writes, or reads."""
     return int(written == (layer in TRANSPOSED))
@@ -26,9 +30,11 @@ def axis_of(layer: str, *, written: bool) -> int:
 def slimmed(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights of a network of `wanted`'s shapes out of those of a wider one, names alike; new inputs come last and begin at 0.
 
-    Raises ValueError where one is wanted that is wider, or that has other outputs.
+    Raises MismatchError where one is wanted that is wider, or that has other outputs.
     """
-    out = dict(given)
+    if missing := [name for name in wanted if name not in given]:
+        raise MismatchError(f"not an exported network: it has no {missing[0]}")
+    out = {name: given[name] for name in wanted}
     for writers, readers in SPACES:
         weight = {layer: out[f"body.{layer}.weight"] for layer in (*writers, *readers)}
         count = wanted[f"body.{writers[0]}.bias"].shape[0]
@@ -47,5 +53,5 @@ def slimmed(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[s
         out["body.enter.weight"] = torch.cat([enter, enter.new_zeros(len(enter), inputs - enter.shape[1], *enter.shape[2:])], dim=1)
     wrong = [name for name, values in wanted.items() if out[name].shape != values.shape]
     if wrong:
-        raise ValueError(f"the given network is no wider one of the same kind: {wrong[0]} is {tuple(given[wrong[0]].shape)}")
+        raise MismatchError(f"the given network is no wider one of the same kind: {wrong[0]} is {tuple(given[wrong[0]].shape)}")
     return out

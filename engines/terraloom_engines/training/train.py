@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 from torch import Tensor, nn
 
@@ -130,9 +131,16 @@ class Trainer:
         """Score, critic's loss and its weight of the steps since the last record."""
 
     def start_from(self, weights: Path) -> None:
-        """Begin with the weights of an exported network (ONNX), of the channels that matter most where it is wider."""
-        given = {entry.name: torch.from_numpy(numpy_helper.to_array(entry).copy()) for entry in onnx.load(weights).graph.initializer}
-        state = slimming.slimmed({name: given[name] for name in self.model.state_dict()}, self.model.state_dict())
+        """Begin with the weights of an exported network (ONNX), of the channels that matter most where it is wider.
+
+        Raises MismatchError for a file that is none, or none of the same kind.
+        """
+        try:
+            held = onnx.load(weights).graph.initializer
+        except DecodeError:
+            raise slimming.MismatchError("not an ONNX file") from None
+        given = {entry.name: torch.from_numpy(numpy_helper.to_array(entry).copy()) for entry in held}
+        state = slimming.slimmed(given, self.model.state_dict())
         for module in (self.model, self.average):
             module.load_state_dict(state)
 
@@ -326,7 +334,10 @@ def main() -> None:
     parser.add_argument("--weights", type=rasters.existing_file, help="exported network (ONNX) to start from when there is no checkpoint")
     given = vars(parser.parse_args())
     data, out, device, weights = (given.pop(name) for name in ("data", "out", "device", "weights"))
-    train(TrainConfig(**given), data, out, device, weights)
+    try:
+        train(TrainConfig(**given), data, out, device, weights)
+    except slimming.MismatchError as error:
+        parser.error(f"--weights {weights}: {error}")
 
 
 if __name__ == "__main__":
