@@ -25,9 +25,9 @@ from terraloom_engines.runtimes import Graph
 from terraloom_engines.runtimes.onnx_cpu import OnnxCpuRuntime
 from terraloom_engines.self_test import CONDITIONS
 from terraloom_engines.stages import StageSpec
-from terraloom_engines.training import chaining, export, networks, objective, samples
+from terraloom_engines.training import chaining, export, networks, objective
 from terraloom_engines.training.rasters import Source, data_folder
-from terraloom_engines.training.train import TrainConfig, Trainer, batch_of, sources
+from terraloom_engines.training.train import TrainConfig, Trainer, batch_of, material_of, sources
 
 DETAILS = 3
 EXTRA = networks.GeometryRefiner.noise_channels - networks.GeometryRefiner.channels
@@ -154,7 +154,7 @@ class VariantRun:
     def __init__(self, variant: Variant, material: list[Source], minutes: float, teacher: nn.Module | None) -> None:
         critics = float(variant.recipe == "score and critics")
         self.config = TrainConfig(
-            "geometry", minutes, variant.width, adversarial=1.2 * critics, wandering=critics, threads=1,
+            "geometry", minutes, variant.width, adversarial=3 * critics, threads=1,
             side=128 if variant.recipe == "distilled" else 64, batch=2 if variant.recipe == "distilled" else 8,
         )  # fmt: skip
         self.variant, self.teacher = variant, teacher
@@ -164,16 +164,18 @@ class VariantRun:
             self.trainer.model.load_state_dict(teacher.state_dict())
             self.trainer.average.load_state_dict(teacher.state_dict())
         self.trainer.optimiser = torch.optim.AdamW(self.trainer.model.parameters(), lr=2e-3, weight_decay=1e-4, betas=(0.9, 0.98))
-        self.learn = samples.ScaleBalance(shown(material, variant))
+        self.material = material_of(self.config, shown(material, variant))
 
-    def losses(self) -> Iterator[float]:
+    def losses(self) -> Iterator[float | None]:
         """One training step after the other, until the time is up."""
         torch.set_num_threads(1)
         rng = np.random.default_rng(1)
         start = time.process_time()
         while self.trainer.seconds < self.config.minutes * 60:
-            batch = batch_of(self.learn, self.config, rng, "cpu")
-            yield self.trainer.step(batch) if self.variant.recipe.startswith("score") else self._regress(batch)
+            if self.variant.recipe.startswith("score"):
+                yield self.trainer.step(self.material, rng)
+            else:
+                yield self._regress(batch_of(self.material.narrow, self.config, rng, "cpu"))
             self.trainer.seconds = time.process_time() - start
 
     def _regress(self, batch: dict[str, Tensor]) -> float:
@@ -252,11 +254,11 @@ def train(data: Path, folder: Path, minutes: float, chosen: list[str]) -> None:
             of = next(each for each in VARIANTS if each.name == variant.teacher)
             teacher.load_state_dict(torch.load(file_of(of, folder).with_suffix(".pt"), weights_only=True))
         run = VariantRun(variant, material, minutes, teacher)
-        losses = list(run.losses())
+        scores = [score for score in run.losses() if score is not None]
         model = run.trainer.average.eval()
         torch.save(model.state_dict(), path.with_suffix(".pt"))
         export.export(model, "geometry", path)
-        record = {"steps": len(losses), "minutes": minutes, "loss": round(float(np.mean(losses[-200:])), 3)}
+        record = {"steps": run.trainer.steps, "minutes": minutes, "loss": round(float(np.mean(scores[-200:])), 3)}
         path.with_suffix(".json").write_text(json.dumps(record) + "\n")
         print(json.dumps({"variant": variant.name} | record), flush=True)
 

@@ -1,10 +1,11 @@
-"""Training on the chain's own outputs: two steps in a row, scored as one.
+"""Training on the chain's own outputs: two steps in a row scored as one, and three judged by a critic.
 
 A network that has seen only real parents sharpens the small faults of its own, level after level, into stripes and steps. So half of the
 training scores the children that the network makes from parents it made itself, given the real grandparents: the same proper score as of
 one step, on p(children | grandparents), with gradients through both steps. Nothing needs to be paired but what is paired in nature.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,10 @@ from terraloom_engines.training.adversary import Land
 CONDITIONS = ("elevation", "relief", "land", "gsd", "imagery", "colour", "texture", "geometry")
 TYPICAL_DEPARTURE = 0.35
 """Typical departure of a child from the upsampled grandparent, in units of the grandparent's spread."""
+LEVELS = 3
+"""Steps in a row that a critic judges."""
+Terrain = Callable[[int, float], Tensor]
+"""Real geometry for a window of imagery: the condition (6, n, n) for n and log2 metres of the children."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,50 @@ def chain_draws(model: nn.Module, batch: dict[str, Tensor], mean: str, spread: s
         parent, relief = one_step(model, above, mean, spread)
         draws.append(land(*one_step(model, given | {mean: parent, spread: relief}, mean, spread)))
     return Chain((draws[0], draws[1]), land(networks.crop(batch["children"], edge), networks.crop(torch.log2(batch["spreads"]), edge)))
+
+
+def forefathers(given: dict[str, Tensor], mean: str, spread: str) -> list[dict[str, Tensor]]:
+    """The conditions of `LEVELS` steps in a row that end with those `given`, finest first; the coarser ones are reflected at their rim."""
+    found, inner = [given], given
+    for _ in range(LEVELS - 1):
+        found.append({key: grandparent(values, key, inner[mean], mean, spread) for key, values in inner.items()})
+        inner = {
+            key: networks.crop(values, networks.HALO) if key != "gsd" else values[:, :, networks.HALO : -networks.HALO]
+            for key, values in found[-1].items()
+        }
+    return found
+
+
+def long_chain(model: nn.Module, batch: dict[str, Tensor], mean: str, spread: str, terrain: Terrain | None = None) -> tuple[Land, Land]:
+    """Real children, and those drawn `LEVELS` steps below the same forefathers; with gradients through all steps.
+
+    Windows of imagery are given `terrain`, where their own is not known: any, since no critic sees it, and worlds always have some.
+    """
+    levels = forefathers({key: values for key, values in batch.items() if key in CONDITIONS}, mean, spread)
+    if terrain is not None:
+        for number, given in enumerate(levels):
+            if number or float(given["geometry"][:, 5].max()) == 0:
+                side, gsd = given[mean].shape[-1], float(given["gsd"].mean())
+                given["geometry"] = torch.stack([terrain(side, gsd) for _ in range(len(given[mean]))]).to(given["geometry"])
+    edge = 2 * networks.HALO
+    inside = networks.crop(levels[-1][spread], networks.HALO)
+    octaves = networks.crop(functional.interpolate(inside, scale_factor=2**LEVELS, mode="bilinear"), edge)
+    children, spreads = one_step(model, levels[-1], mean, spread)
+    for given in reversed(levels[:-1]):
+        if given is not levels[0]:
+            pad = [networks.HALO] * 4
+            children, spreads = (functional.pad(values, pad, mode="reflect") for values in (children, spreads))
+        children, spreads = one_step(model, given | {mean: children, spread: spreads}, mean, spread)
+    gsd = batch["gsd"].mean(dim=2, keepdim=True)
+    unit = torch.exp2(octaves) * TYPICAL_DEPARTURE
+    steepness = torch.log2(unit) - (gsd if mean == "elevation" else 4)
+    scale = torch.cat([((gsd - 7) / 4).expand_as(unit), (steepness + 3) / 2.5], dim=1)
+
+    def land(raster: Tensor, log_spread: Tensor) -> Land:
+        return Land(raster, (log_spread - octaves) / networks.SPREAD_SCALE, unit / 2, scale)
+
+    truth = land(networks.crop(batch["children"], edge), networks.crop(torch.log2(batch["spreads"]), edge))
+    return truth, land(children, spreads)
 
 
 def chain_score(chain: Chain, mask: Tensor) -> Tensor:

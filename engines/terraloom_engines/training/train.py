@@ -19,15 +19,17 @@ from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from terraloom_engines.training import adversary, chaining, free_running, landforms, networks, objective, rasters, samples, slimming, weave
+from terraloom_engines.training import adversary, chaining, networks, objective, rasters, samples, slimming, weave
 
 NETWORKS: dict[str, tuple[type[nn.Module], int, Any]] = {
     "geometry": (networks.GeometryRefiner, 3, samples.geometry_sample),
     "imagery": (networks.ImageryRefiner, 9, samples.imagery_sample),
 }
 """Per network: module, number of detail channels, sample builder."""
-PENALTY = 1.0
-"""Weight of the critics' squared gradients, taken every fourth time."""
+CLIP = 50.0
+"""Largest norm of a gradient, in units of what the score's usually has in the last layer."""
+DRESSED = 0.7
+"""Share of the critic's batches of imagery that are given real terrain where theirs is not known."""
 CARRIED = {"geometry": ("elevation", "relief"), "imagery": ("colour", "texture")}
 """Per network: the rasters that travel down the levels, mean and log2 spread."""
 
@@ -41,17 +43,16 @@ class TrainConfig:
     width: int = 48
     coarse: int = 0
     """Channels at half resolution; 0 for twice `width`."""
-    batch: int = 8
+    batch: int = 6
     side: int = 64
+    wide_batch: int = 3
+    """Windows of a step that the critic judges, and their side: three levels up an eighth of it is left."""
+    wide_side: int = 96
     learning_rate: float = 2e-3
-    average: float = 0.998
+    average: float = 0.997
     one_step_share: float = 1.0
-    adversarial: float = 1.2
-    wandering: float = 1.0
-    """Pull of the critic of free-running chains, in units of the score's; 0 leaves them out."""
-    landforms: float = 0.0
-    """Weight of the score of pits, curvature and drainage (geometry alone)."""
-    pool: int = 64
+    adversarial: float = 3.0
+    """Pull of the critic on the last layer, in units of the score's; 0 leaves it out, and its steps."""
     threads: int = 2
     workers: int = 0
     seed: int = 1
@@ -69,11 +70,30 @@ def balanced(network: str, material: list[rasters.Source]) -> samples.ScaleBalan
     return samples.ScaleBalance(material, samples.FINEST_TOLD[0] if network == "geometry" else 0.0)
 
 
-def batch_of(balance: samples.ScaleBalance, config: TrainConfig, rng: np.random.Generator, device: str) -> dict[str, Tensor]:
+@dataclass(frozen=True)
+class Material:
+    """What a run draws its windows from: for the score, and for the critic, which wants whole wide ones."""
+
+    narrow: samples.ScaleBalance
+    wide: samples.ScaleBalance
+    terrain: chaining.Terrain | None = None
+
+
+def material_of(config: TrainConfig, learn: list[rasters.Source], terrain: chaining.Terrain | None = None) -> Material:
+    """The material of a run from the sources that it may learn from."""
+    large = [source for source in learn if min(source.level.mean.shape[1:]) >= 2 * config.wide_side]
+    return Material(balanced(config.network, learn), balanced(config.network, large), terrain)
+
+
+def batch_of(
+    balance: samples.ScaleBalance, config: TrainConfig, rng: np.random.Generator, device: str, *, wide: bool = False
+) -> dict[str, Tensor]:
     """A stacked batch of windows."""
     build = NETWORKS[config.network][2]
-    how = samples.Augmentation()
-    rows = [build(balance.draw(rng), config.side, how, rng) for _ in range(config.batch)]
+    how, count, side = samples.Augmentation(), config.batch, config.side
+    if wide:
+        count, side = config.wide_batch, config.wide_side
+    rows = [build(balance.draw(rng), side, how, rng) for _ in range(count)]
     return {key: torch.from_numpy(np.stack([row[key] for row in rows]).astype(np.float32)).to(device) for key in rows[0]}
 
 
@@ -113,22 +133,21 @@ def computes_bfloat16(device: str) -> bool:
 class Trainer:
     """Model, optimiser, moving average and clock of a run; `step` trains one batch, `save`/`load` keep it on disk."""
 
-    def __init__(self, config: TrainConfig, device: str, terrain: free_running.Terrain | None = None) -> None:
+    def __init__(self, config: TrainConfig, device: str) -> None:
         torch.manual_seed(config.seed)
         self.config, self.device, self.bfloat16 = config, device, computes_bfloat16(device)
-        self.pool = free_running.Pool(config.network, config.pool, terrain)
         module, self.details, _ = NETWORKS[config.network]
         self.model = module(config.width, config.coarse).to(device, memory_format=torch.channels_last)
         self.average = module(config.width, config.coarse).to(device, memory_format=torch.channels_last)
         self.average.load_state_dict(self.model.state_dict())
-        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=config.learning_rate, weight_decay=1e-4, betas=(0.9, 0.98))
-        self.critic = adversary.Critic(self.details // 3).to(device)
-        self.critic_optimiser = torch.optim.AdamW(self.critic.parameters(), lr=4e-4, betas=(0.0, 0.99))
-        self.judge = adversary.Critic(self.details // 3).to(device)
-        self.judge_optimiser = torch.optim.AdamW(self.judge.parameters(), lr=4e-4, betas=(0.0, 0.99))
-        self.steps, self.critic_steps, self.seconds = 0, 0, 0.0
-        self.parts: list[tuple[float, float, float]] = []
-        """Score, critic's loss and its weight of the steps since the last record."""
+        # Little momentum: what the critic asks for changes.
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=config.learning_rate, weight_decay=1e-4, betas=(0.5, 0.98))
+        self.contest = adversary.Contest(self.details // 3, device)
+        self.steps, self.seconds = 0, 0.0
+        self.pull = 0.0
+        """Moving average of the norm of the score's gradient in the last layer."""
+        self.parts: list[tuple[float, float]] = []
+        """The critic's loss and its weight of the steps since the last record."""
 
     def start_from(self, weights: Path) -> None:
         """Begin with the weights of an exported network (ONNX), of the channels that matter most where it is wider.
@@ -144,103 +163,77 @@ class Trainer:
         for module in (self.model, self.average):
             module.load_state_dict(state)
 
-    def step(self, batch: dict[str, Tensor]) -> float:
-        """One optimiser step; returns the loss."""
+    def step(self, material: Material, rng: np.random.Generator) -> float | None:
+        """One optimiser step, by the score or by the critic in turn; returns the score."""
         self.pace()
+        judged = self.config.adversarial > 0 and self.steps % 2 == 1
+        turn = self.steps // 2 if self.config.adversarial > 0 else self.steps
+        batch = batch_of(material.wide if judged else material.narrow, self.config, rng, self.device, wide=judged)
         with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.bfloat16):
-            if self.steps % 2:
+            if judged:
+                self._contend(batch, material.terrain if rng.random() < DRESSED else None)
+                return None
+            if turn % 2:
                 chain = chaining.chain_draws(self.model, batch, *CARRIED[self.config.network])
-                loss = chaining.chain_score(chain, batch["mask"])
-                loss = loss + self._adversarial(chain, batch["mask"], loss)
-                if self._forms:
-                    loss = loss + self._forms * landforms.score(chain.draws, chain.truth, batch["mask"])
-            else:
-                loss = score(self.model, batch, self.config.one_step_share, self.details)
-                loss = loss + self._wandering(batch, loss)
-        return self.descend(loss)
+                return self.descend(chaining.chain_score(chain, batch["mask"]))
+            return self.descend(score(self.model, batch, self.config.one_step_share, self.details))
 
     def pace(self) -> None:
         """Set the learning rate that the clock of the run asks for."""
         progress = min(1.0, self.seconds / 60 / self.config.minutes)
         warm = min(1.0, (self.steps + 1) / 100)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.config.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+            group["lr"] = self.config.learning_rate * warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * progress)))
 
     def descend(self, loss: Tensor) -> float:
         """One step down the gradient of `loss`, and the moving average after it; returns the loss."""
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        pull = self._last_layer()
+        self.pull = pull if self.pull == 0 else 0.95 * self.pull + 0.05 * pull
+        self._move()
+        return float(loss.detach())
+
+    def _last_layer(self) -> float:
+        """Norm of the gradient of the weights that give the sample."""
+        gradient = self.model.body.leave.weight.grad
+        return float(gradient.norm()) if gradient is not None else 0.0
+
+    def _move(self) -> None:
+        """Follow the gradients that there are."""
+        nn.utils.clip_grad_norm_(self.model.parameters(), CLIP * max(self.pull, 1e-3))
         self.optimiser.step()
         self.steps += 1
         decay = min(self.config.average, 1 - 1 / (self.steps / 10 + 1))
         with torch.no_grad():
             for slow, fast in zip(self.average.parameters(), self.model.parameters(), strict=True):
                 slow.lerp_(fast, 1 - decay)
-        return float(loss.detach())
 
-    def _adversarial(self, chain: chaining.Chain, mask: Tensor, score: Tensor) -> Tensor | float:
-        """The part of the loss that makes two-step draws look real beside the truth; windows with invalid pixels are left out."""
-        whole = mask.amin(dim=(1, 2, 3)) > 0
-        if self.config.adversarial == 0 or not whole.any():
-            return 0.0
-        return self._pull(self.critic, self.critic_optimiser, chain.truth[whole], chain.draws[0][whole], score, self.config.adversarial)
-
-    @property
-    def _warm(self) -> float:
-        """Critics that have seen nothing yet have no say."""
-        return min(1.0, self.critic_steps / 200)
-
-    def _wandering(self, batch: dict[str, Tensor], score: Tensor) -> Tensor | float:
-        """The part of the loss that makes free-running chains look real to a critic, and gives them the forms of real land."""
-        network, forms = self.config.network, self._forms
-        if self.config.wandering == 0 and forms == 0:
-            return 0.0
-        newest, loss = free_running.wander(network, self.model, self.pool, batch), torch.zeros_like(score)
-        if newest is None or len((real := free_running.real_land(network, batch)).scale) == 0:
-            return 0.0
-        pair = free_running.paired(real, newest)
-        if forms:
-            loss = loss + forms * landforms.likeness(*pair)
-        if self.config.wandering:
-            self.critic_steps += 1
-            loss = loss + self._pull(self.judge, self.judge_optimiser, *pair, score, self.config.wandering)
-        return loss
-
-    @property
-    def _forms(self) -> float:
-        """Weight of the forms of relief; colour has none."""
-        return self.config.landforms if self.config.network == "geometry" else 0.0
-
-    def _pull(
-        self,
-        critic: adversary.Critic,
-        optimiser: torch.optim.Optimizer,
-        real: adversary.Land,
-        fake: adversary.Land,
-        score: Tensor,
-        share: float,
-    ) -> Tensor:
-        """One step of a critic, then its part of the loss, weighted so that its pull on the last layer is `share` times the score's."""
-        views = real.view, fake.view
-        optimiser.zero_grad(set_to_none=True)
-        adversary.critic_loss(critic, *views, PENALTY if self.steps % 8 < 2 else 0.0).backward()
-        optimiser.step()
-        critic.requires_grad_(False)
-        loss = adversary.generator_loss(critic(views[0]), critic(views[1]))
-        critic.requires_grad_(True)
-        last = self.model.body.leave.weight
-        pulls = [torch.autograd.grad(part, last, retain_graph=True)[0].norm() for part in (score, loss)]
-        weight = (share * pulls[0] / (pulls[1] + 1e-8)).clamp(max=4).detach()
-        self.parts.append((float(score.detach()), float(loss.detach()), float(weight)))
-        return self._warm * weight * loss
+    def _contend(self, batch: dict[str, Tensor], terrain: chaining.Terrain | None) -> None:
+        """A step that makes the children of long chains look real to the critic; windows with invalid pixels are left out."""
+        whole = batch["mask"].amin(dim=(1, 2, 3)) > 0
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = None
+        if whole.any():
+            truth, made = chaining.long_chain(self.model, batch, *CARRIED[self.config.network], terrain)
+            loss = self.contest.step(truth[whole], made[whole])
+        if loss is None:
+            self.steps += 1
+            return
+        loss.backward()
+        weight = min(self.config.adversarial * self.pull / (self._last_layer() + 1e-8), adversary.LARGEST_WEIGHT) * self.contest.say
+        for parameter in self.model.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(weight)
+        self.parts.append((float(loss.detach()), weight))
+        self._move()
 
     def save(self, path: Path) -> None:
         """Write the checkpoint in one piece: a stop in the middle leaves the old one."""
         state = {
             "config": asdict(self.config), "model": self.model.state_dict(), "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(), "critic": self.critic.state_dict(),
-            "judge": self.judge.state_dict(), "critic_steps": self.critic_steps, "steps": self.steps, "seconds": self.seconds,
+            "optimiser": self.optimiser.state_dict(), "contest": self.contest.state(), "pull": self.pull,
+            "steps": self.steps, "seconds": self.seconds,
         }  # fmt: skip
         torch.save(state, path.with_suffix(".part"))
         os.replace(path.with_suffix(".part"), path)
@@ -251,10 +244,8 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.critic.load_state_dict(state["critic"])
-        self.judge.load_state_dict(state["judge"])
-        self.critic_steps = state["critic_steps"]
-        self.steps, self.seconds = state["steps"], state["seconds"]
+        self.contest.load(state["contest"])
+        self.steps, self.seconds, self.pull = state["steps"], state["seconds"], state["pull"]
 
 
 def held_out_score(trainer: Trainer, balance: samples.ScaleBalance, batches: int = 12) -> float:
@@ -268,22 +259,22 @@ def held_out_score(trainer: Trainer, balance: samples.ScaleBalance, batches: int
     return float(np.mean(values))
 
 
-def terrain_of(data: Path, seed: int) -> free_running.Terrain:
-    """Real terrain of any scale, to go with free-running imagery."""
+def terrain_of(data: Path, seed: int) -> chaining.Terrain:
+    """Real terrain of any scale, to go with chains of imagery."""
     sources = weave.straight([source for source in rasters.elevation_sources(data) if not source.held_out])
     rng = np.random.default_rng(seed)
-    return lambda side, log_gsd: torch.from_numpy(samples.terrain_condition(sources, side, log_gsd, rng))[None]
+    return lambda side, log_gsd: torch.from_numpy(samples.terrain_condition(sources, side, log_gsd, rng))
 
 
 def train(config: TrainConfig, data: Path, out: Path, device: str, weights: Path | None = None) -> None:
     """Train until the clock of the run is full; resumes from `out`/NETWORK.pt when it is there, else starts from `weights` (ONNX)."""
     torch.set_num_threads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
-    material = sources(config.network, data)
-    learn = balanced(config.network, [s for s in material if not s.held_out])
-    judge = balanced(config.network, [s for s in material if s.held_out])
-    terrain = terrain_of(data, config.seed) if config.network == "imagery" and config.wandering else None
-    trainer, checkpoint = Trainer(config, device, terrain), out / f"{config.network}.pt"
+    found = sources(config.network, data)
+    terrain = terrain_of(data, config.seed) if config.network == "imagery" and config.adversarial else None
+    material = material_of(config, [source for source in found if not source.held_out], terrain)
+    judge = balanced(config.network, [source for source in found if source.held_out])
+    trainer, checkpoint = Trainer(config, device), out / f"{config.network}.pt"
     if checkpoint.exists():
         trainer.load(checkpoint)
     elif weights is not None:
@@ -292,7 +283,8 @@ def train(config: TrainConfig, data: Path, out: Path, device: str, weights: Path
     losses: list[float] = []
     last = saved = time.monotonic()
     while trainer.seconds < config.minutes * 60:
-        losses.append(trainer.step(batch_of(learn, config, rng, device)))
+        loss = trainer.step(material, rng)
+        losses += [loss] if loss is not None else []
         now = time.monotonic()
         trainer.seconds, last = trainer.seconds + now - last, now
         if now - saved > 60:
@@ -327,8 +319,6 @@ def main() -> None:
         ("threads", int),
         ("learning-rate", float),
         ("adversarial", float),
-        ("wandering", float),
-        ("landforms", float),
     ):
         parser.add_argument(f"--{name}", type=kind, default=getattr(TrainConfig, name.replace("-", "_")))
     parser.add_argument("--weights", type=rasters.existing_file, help="exported network (ONNX) to start from when there is no checkpoint")
