@@ -87,9 +87,12 @@ def test_the_critic_learns_alone_first_and_then_tells_smooth_land_from_ridges() 
             raster = torch.nn.functional.avg_pool2d(raster, 5, stride=1, padding=2, count_include_pad=False)
         return Land(raster, torch.zeros(2, 1, 96, 96), torch.full((2, 1, 96, 96), 80.0), torch.zeros(2, 2, 96, 96))
 
-    said = [contest.step(land(10 + 4 * i, False), land(12 + 4 * i, True)) for i in range(62)]
-    assert said[:60] == [None] * 60 and contest.say == pytest.approx(2 / adversary.WARM)
-    assert float(said[61]) > 1.5  # ln 2 where they cannot be told apart
+    for i in range(60):
+        contest.learn(land(10 + 4 * i, False), land(12 + 4 * i, True))
+    assert contest.say == 0  # it has not had its time alone
+    contest.learn(land(2, False), land(4, True))
+    assert contest.say == pytest.approx(1 / adversary.WARM)
+    assert float(contest.verdict(land(6, False), land(8, True))) > 1.5  # ln 2 where they cannot be told apart
 
 
 def test_training_goes_on_from_its_checkpoint(tmp_path) -> None:

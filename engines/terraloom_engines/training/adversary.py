@@ -21,7 +21,8 @@ VEIL, SPREAD_VEIL = 0.08, 0.12
 """Noise on what the critic sees, in units and octaves: it shall not look at the steps that real heights and colours are stored in."""
 ALONE, WARM = 150, 300
 """Steps that a new critic learns alone, and steps over which its say grows after that."""
-LARGEST_WEIGHT = 50.0
+LARGEST_WEIGHT = 10.0
+"""Of the critic's gradients: where it can tell nothing they are small and mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class Land:
 
     def __getitem__(self, rows: Tensor) -> "Land":
         return Land(self.raster[rows], self.spread[rows], self.unit[rows], self.scale[rows])
+
+    def detached(self) -> "Land":
+        """The same, through which no gradient flows."""
+        return Land(self.raster.detach(), self.spread.detach(), self.unit, self.scale)
 
     def veiled(self) -> "Land":
         """The same under noise."""
@@ -111,17 +116,17 @@ class Contest:
         self.optimiser = torch.optim.AdamW(self.critic.parameters(), lr=4e-4, betas=(0.0, 0.99))
         self.steps = 0
 
-    def step(self, real: Land, fake: Land) -> Tensor | None:
-        """One step of the critic, then what the network is to minimise; None while the critic learns alone."""
-        views = real.veiled().view.detach(), fake.veiled().view
+    def learn(self, real: Land, fake: Land) -> None:
+        """One step of the critic."""
         self.optimiser.zero_grad(set_to_none=True)
-        critic_loss(self.critic, *views, PENALTY if self.steps % 4 == 0 else 0.0).backward()
+        critic_loss(self.critic, real.veiled().view, fake.veiled().view, PENALTY if self.steps % 4 == 0 else 0.0).backward()
         self.optimiser.step()
         self.steps += 1
-        if self.steps <= ALONE:
-            return None
+
+    def verdict(self, real: Land, fake: Land) -> Tensor:
+        """What the network is to minimise: how much more real than its children the critic finds the real ones."""
         self.critic.requires_grad_(False)
-        loss = pairing_loss(self.critic(views[1]), self.critic(views[0]))
+        loss = pairing_loss(self.critic(fake.veiled().view), self.critic(real.veiled().view))
         self.critic.requires_grad_(True)
         return loss
 

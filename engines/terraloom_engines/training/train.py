@@ -168,11 +168,11 @@ class Trainer:
         self.pace()
         judged = self.config.adversarial > 0 and self.steps % 2 == 1
         turn = self.steps // 2 if self.config.adversarial > 0 else self.steps
-        batch = batch_of(material.wide if judged else material.narrow, self.config, rng, self.device, wide=judged)
         with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.bfloat16):
             if judged:
-                self._contend(batch, material.terrain if rng.random() < DRESSED else None)
+                self._contend(material, rng)
                 return None
+            batch = batch_of(material.narrow, self.config, rng, self.device)
             if turn % 2:
                 chain = chaining.chain_draws(self.model, batch, *CARRIED[self.config.network])
                 return self.descend(chaining.chain_score(chain, batch["mask"]))
@@ -209,17 +209,21 @@ class Trainer:
             for slow, fast in zip(self.average.parameters(), self.model.parameters(), strict=True):
                 slow.lerp_(fast, 1 - decay)
 
-    def _contend(self, batch: dict[str, Tensor], terrain: chaining.Terrain | None) -> None:
-        """A step that makes the children of long chains look real to the critic; windows with invalid pixels are left out."""
+    def _contend(self, material: Material, rng: np.random.Generator) -> None:
+        """A step of the critic, then one that makes children of long chains look real to it; windows with invalid pixels are left out."""
+        batch = batch_of(material.wide, self.config, rng, self.device, wide=True)
         whole = batch["mask"].amin(dim=(1, 2, 3)) > 0
-        self.optimiser.zero_grad(set_to_none=True)
-        loss = None
-        if whole.any():
-            truth, made = chaining.long_chain(self.model, batch, *CARRIED[self.config.network], terrain)
-            loss = self.contest.step(truth[whole], made[whole])
-        if loss is None:
+        if not whole.any():
             self.steps += 1
             return
+        terrain = material.terrain if rng.random() < DRESSED else None
+        truth, made = (land[whole] for land in chaining.long_chain(self.model, batch, *CARRIED[self.config.network], terrain))
+        self.contest.learn(truth, made.detached())
+        if self.contest.say == 0:
+            self.steps += 1
+            return
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = self.contest.verdict(truth, made)
         loss.backward()
         weight = min(self.config.adversarial * self.pull / (self._last_layer() + 1e-8), adversary.LARGEST_WEIGHT) * self.contest.say
         for parameter in self.model.parameters():
