@@ -19,7 +19,6 @@ Read it top-down. Each part imports only from those above it (and from the clien
     exposure      colour that follows slopes: sunny sides, bare steeps
     cover         how rough what grows on the ground is
     breaching     valleys that water cuts from pits to lower ground
-    energy        the law of total variance, for the relief inside pixels
     lifting       elevation and its relief from imagery (dimensional lifting)
     imagery       finer imagery and its texture (scale-space transition)
     cascade       the recursion: a tile's field from its parent's

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from terraloom_engines import breaching, energy
+from terraloom_engines import breaching
 from terraloom_engines.conservation import bound_scale, conserve, deviations, keep_sides, lean_to_land
 from terraloom_engines.field import ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.runtimes import Graph
@@ -42,9 +42,6 @@ KINKS_BEGIN, KINKS_WHOLE = 5, 12
 
 SPREAD_TABLE = np.exp2(np.arange(RELIEF_RANGE[0], RELIEF_RANGE[1] + 1, dtype=np.float64) * LOG_UNIT).astype(np.float32)
 """Metres (or 8-bit steps) of every stored relief (or texture) value."""
-VARIANCE_TABLE = np.rint((SPREAD_TABLE.astype(np.float64) / ELEVATION_UNIT) ** 2).astype(np.int64)
-"""Squared steps of elevation of every stored relief value."""
-
 
 _NEXT_LOWER = np.concatenate([[np.float32(-np.inf)], SPREAD_TABLE[:-1]]).astype(np.float32)
 """The spread of the stored value one below, by which none is below the least."""
@@ -53,11 +50,6 @@ _NEXT_LOWER = np.concatenate([[np.float32(-np.inf)], SPREAD_TABLE[:-1]]).astype(
 def spread_of(stored: Steps) -> NDArray[np.float32]:
     """Standard deviation of stored log2 values, by table."""
     return SPREAD_TABLE.take(stored - RELIEF_RANGE[0], mode="clip")
-
-
-def variance_of(stored: Steps) -> NDArray[np.int64]:
-    """Variance of stored log2 values in squared steps of elevation, by table."""
-    return VARIANCE_TABLE.take(stored - RELIEF_RANGE[0], mode="clip")
 
 
 def stored_spread(spread: NDArray[np.float32]) -> Steps:
@@ -257,7 +249,7 @@ def room(over: Steps, coast: Steps, gsd: NDArray[np.float32]) -> tuple[NDArray[n
 def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation: Steps, relief: Steps, waters: Waters) -> Geometry:
     """The integers of a sample (7, H, W), bounded, conserved and on their side of the coast; arguments are those of `refine`.
 
-    The relief of the outermost `energy.RADIUS` parents' children sees its neighbours repeated and is not to be used.
+    The relief of the outermost children sees itself repeated and is not to be used.
     """
     halo = spec.halo
     inner = slice(halo, window.side - halo)
@@ -287,11 +279,6 @@ def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation:
             kept = keep_sides(held, lands > LAND_FULL // 2, parent, least)
             fits = mixed & (np.abs(kept - parent) <= tallest).all(axis=0)
             children, beyond = np.where(fits, kept, children), beyond & ~fits
-    if spec.energy:
-        between = (children - parent).astype(np.int64)
-        between *= between
-        inside = variance_of(drawn).sum(axis=0)
-        drawn += energy.shifts(4 * variance_of(relief[inner, inner]), between.sum(axis=0), inside, spec.energy)
     reliefs = not_below(drawn, tilt_spread(children))
     shores = shore(children - surface, reliefs, coast)
     if lands is not None:

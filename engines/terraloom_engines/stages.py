@@ -40,8 +40,6 @@ class StageSpec:
     spread_scale: float
     kinks: float = 0.0
     """Share of `upsampling.kinks` added to what a graph draws: those of degree 2 lack it, and those of degree 6 leave steps too."""
-    energy: float = 0.0
-    """Share of what relief has over the law of total variance that is taken back (`energy.py`); geometry alone."""
     breaching: float = 0.0
     """Share of their depth by which valleys are cut from pits to lower ground (`breaching.py`); geometry alone, 0 leaves pits alone."""
     slopes: int = 0

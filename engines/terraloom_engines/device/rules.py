@@ -6,7 +6,6 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from terraloom_engines import energy
 from terraloom_engines import guidance as host_guidance
 from terraloom_engines.device import breaching, cover, exposure, guidance
 from terraloom_engines.device.finishing import (
@@ -23,7 +22,7 @@ from terraloom_engines.device.finishing import (
 from terraloom_engines.exposure import MARGIN
 from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.imagery import ALONE, CALMEST, CHROMA, GREY, HAZE, HEADROOM, NEAREST, OUT, WHITE, balance
-from terraloom_engines.lifting import COAST_SPREADS, EXCESS_PERCENT, LAND_SLACK, REACH, RELIEF_RANGE, TALLEST, TO_THE_WATER, VARIANCE_TABLE
+from terraloom_engines.lifting import COAST_SPREADS, EXCESS_PERCENT, LAND_SLACK, REACH, RELIEF_RANGE, TALLEST, TO_THE_WATER
 from terraloom_engines.stages import StageSpec
 from terraloom_engines.upsampling import REACH as KINK_REACH
 
@@ -63,26 +62,10 @@ class Rules:
 
     def __init__(self, table: Tensor) -> None:
         self._table = table
-        self._variances = torch.from_numpy(VARIANCE_TABLE).to(table.device)
-        self._edges: dict[float, tuple[Tensor, int]] = {}
 
     def spread_of(self, stored: Tensor) -> Tensor:
         """Standard deviation of stored log2 values."""
         return self._table[stored.clamp(*RELIEF_RANGE) - RELIEF_RANGE[0]]
-
-    def variance_of(self, stored: Tensor) -> Tensor:
-        """Variance of stored log2 values in squared steps of elevation."""
-        return self._variances[stored.clamp(*RELIEF_RANGE) - RELIEF_RANGE[0]]
-
-    def energy_shifts(self, total: Tensor, between: Tensor, inside: Tensor, share: float) -> Tensor:
-        """`energy.shifts`: what the stored spreads of children move by, int32 (H, W)."""
-        if share not in self._edges:
-            edges, lowest = energy.shift_edges(share)
-            self._edges[share] = torch.from_numpy(edges).to(total.device), lowest
-        edge, lowest = self._edges[share]
-        rows, columns = (torch.arange(-energy.RADIUS, n + energy.RADIUS, device=total.device).clamp(0, n - 1) for n in total.shape)
-        sums = guidance.box_sums(torch.stack([total - between, inside])[:, rows][:, :, columns], energy.RADIUS)
-        return lowest + torch.searchsorted(edge, sums[0].double() / sums[1].double(), out_int32=True)
 
     def stored_spread(self, spread: Tensor) -> Tensor:
         """The least stored value whose spread is not below that given."""
@@ -137,10 +120,6 @@ class Rules:
                 kept = keep_sides(held, lands > LAND_FULL // 2, parent, least)
                 fits = mixed & ((kept - parent).abs() <= tallest).all(dim=0)
                 children, beyond = torch.where(fits, kept, children), beyond & ~fits
-        if spec.energy:
-            between = ((children - parent).long() ** 2).sum(dim=0)
-            inside = self.variance_of(drawn).sum(dim=0)
-            drawn = drawn + self.energy_shifts(4 * self.variance_of(relief), between, inside, spec.energy)
         reliefs = torch.maximum(drawn, self.tilt_floor(children)).clamp(*RELIEF_RANGE)
         shores = self.shore(children - surface, reliefs, coast)
         if lands is not None:

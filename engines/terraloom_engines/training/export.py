@@ -32,8 +32,6 @@ STREAKS = {"geometry": 0.6, "imagery": 0.0}
 """Share of what is alike along rows and columns that is taken out of the noise, by the power along the axes of generated land."""
 GUIDANCE = {"geometry": 0.0, "imagery": 0.7}
 """Largest share of texture that follows relief, set by eye."""
-ENERGY = {"geometry": 0.25, "imagery": 0.0}
-"""Share of what is over the law of total variance that is taken back. By the realism report: half of it makes fine spectra flat."""
 BREACHING = {"geometry": 0.7, "imagery": 0.0}
 """Share of their depth by which valleys are cut, by the realism report: the whole of it makes curvature too large."""
 STREAMS = {"geometry": 16, "imagery": 32}
@@ -70,7 +68,7 @@ def stage_spec(model: nn.Module, network: str, times: tuple[float, ...]) -> dict
         "noise_channels": model.noise_channels, "slopes": model.noise_channels - model.channels - networks.NOISE_EXTRA,
         "detail_scale": DETAIL_SCALE[network], "spread_mean": networks.SPREAD_MEAN + SPREAD_GAIN[network],
         "spread_scale": networks.SPREAD_SCALE, "kinks": KINKS[network], "streaks": STREAKS[network],
-        "energy": ENERGY[network], "breaching": BREACHING[network], "guidance": GUIDANCE[network],
+        "breaching": BREACHING[network], "guidance": GUIDANCE[network],
     }  # fmt: skip
 
 

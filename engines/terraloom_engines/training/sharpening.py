@@ -6,7 +6,6 @@ expects, the four are replaced by a draw of the network below their mean; the me
 prior does.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +63,7 @@ def sharpen(model: Path, spec: StageSpec, elevation: NDArray[np.int16], relief: 
     """Elevation (m) with the blurred blocks replaced; `relief` is log2 m. Prints how much land that is."""
     metres = elevation.astype(np.float32)
     blocks = blurred_blocks(metres, relief, land)
-    made = sharpened(LiftingStage(OnnxCpuRuntime(2).load(model.read_bytes()), replace(spec, energy=0.0), SEED), metres, relief)
+    made = sharpened(LiftingStage(OnnxCpuRuntime(2).load(model.read_bytes()), spec, SEED), metres, relief)
     chosen = np.kron(blocks, np.ones((2, 2), bool))
     print(f"sharpened {chosen[land == LAND_FULL].mean():.1%} of the land's pixels", flush=True)
     return np.where(chosen, np.maximum(np.rint(made / 64), 1), elevation).astype(np.int16)
