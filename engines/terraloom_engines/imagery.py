@@ -166,7 +166,7 @@ class ImageryStage:
         mended = kinks_of(around, smooth)
         mended *= np.float32(self.spec.kinks)
         return Foretold(
-            draw_noise(self.spec, window, self._seed), bands, spread, smooth, mended, brightness_shares(bands),
+            draw_noise(self.spec, window, self._seed, self.spec.streaks), bands, spread, smooth, mended, brightness_shares(bands),
             *guidance.correlations(colour[:, far, far], elevation[far, far]),
         )  # fmt: skip
 

@@ -35,8 +35,8 @@ EXCESS_PERCENT = 35
 SELF_SIMILAR_LEVEL = 10
 """The finest level whose scale the network is told; finer land is drawn as that level's, in units of slope. Of real elevation finer than
 17 m there are three rasters, so the network learns from all fine land in the same way (`training/samples.py`)."""
-STREAKS_BEGIN, STREAKS_WHOLE = 3, 5
-"""Levels between which what is done against lines along the grid grows from none to the stage's."""
+STREAKS_BEGIN, STREAKS_WHOLE = 3, 14
+"""Levels between which what is done against lines along the grid grows from none to the stage's, in heights."""
 KINKS_BEGIN, KINKS_WHOLE = 5, 12
 """Levels between which the share of kinks that is mended grows from none to the stage's: on coarse land the network leaves fewer."""
 

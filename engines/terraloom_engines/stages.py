@@ -45,7 +45,7 @@ class StageSpec:
     slopes: int = 0
     """Of the noise channels, how many are drawn out along the parents' slopes (`slope_noise.py`): the last 8, or none; geometry alone."""
     streaks: float = 0.0
-    """Share of what is alike along rows and columns that is taken out of the noise (`noise.without_streaks`); geometry alone."""
+    """Share of what is alike along rows and columns that is taken out of the noise (`noise.without_streaks`)."""
     north_south: float = 1.0
     """Factor of what is new in north-south details of colour; east-west ones get its inverse (weights that learnt from oblong pixels)."""
     guidance: float = 0.0

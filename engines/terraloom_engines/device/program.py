@@ -66,6 +66,7 @@ class Program:
         self.device = torch.device(graphs["geometry"].device)
         self._table = torch.from_numpy(normal_quantiles()).to(self.device)
         self._rules = Rules(torch.from_numpy(SPREAD_TABLE).to(self.device))
+        self._calm = tuple(torch.tensor(weight, device=self.device) for weight in streak_weights(specs["imagery"].streaks))
         self._recorded: dict[bool, Callable[[Sequence[Tensor]], Tensor]] = {}
 
     @property
@@ -109,8 +110,7 @@ class Program:
             "elevation": (parents["elevation"].float() * unit)[None], "relief": (parents["relief"].float() * LOG_UNIT + finer)[None],
             "land": (parents["land"].float() * (1 / LAND_FULL))[None], "imagery": unknown,
         }  # fmt: skip
-        streaks = (taken, scale) if spec.streaks else None
-        sample = self._draw("geometry", framed[PLACES], level, rows + finer, conditions, streaks, parents["elevation"])
+        sample = self._draw("geometry", framed[PLACES], level, rows + finer, conditions, (taken, scale), parents["elevation"])
         drawn, relief, land = self._rules.geometry(sample, spec, Parents(*window))
         cut = slice(outer, rasters.shape[-1] - outer)
         around = {name: raster[cut, cut] for name, raster in parents.items()}
@@ -123,7 +123,7 @@ class Program:
             "colour": colour.float() * COLOUR_UNIT, "texture": (around["texture"].float() * LOG_UNIT)[None],
             "land": (around["land"].float() * (1 / LAND_FULL))[None], "geometry": geometry,
         }  # fmt: skip
-        sample = self._draw("imagery", framed[PLACES, outer : framed.shape[-1] - outer], level, rows[cut], conditions)
+        sample = self._draw("imagery", framed[PLACES, outer : framed.shape[-1] - outer], level, rows[cut], conditions, self._calm)
         below = Below(around["elevation"], drawn, gsd[cut], *(place[row, cut].view(torch.float32) for row in (SUNWARD, GRAIN)))
         colours, texture = self._rules.colours(sample, self.specs["imagery"], colour, around["texture"], below)
         elevation, relief = self._rules.drained(spec, Parents(*window), drawn, relief)
@@ -140,7 +140,7 @@ class Program:
         level: Tensor,
         gsd: Tensor,
         conditions: Mapping[str, Tensor],
-        streaks: tuple[Tensor, Tensor] | None = None,
+        streaks: tuple[Tensor, ...],
         elevation: Tensor | None = None,
     ) -> Tensor:
         """One sample (channels, side - 2 halo, side - 2 halo), as `stages.draw_sample` and `sample_distributional` have it.
@@ -158,7 +158,7 @@ class Program:
         for step, time in enumerate(spec.times):
             cut = slice(step * spec.border, side - step * spec.border)
             channels, stream = spec.noise_channels - spec.slopes, spec.stream + step
-            if streaks is not None:
+            if spec.streaks:
                 noise = without_streaks(drawn(stream, channels, cut, STREAK_REACH), *streaks)
             else:
                 noise = drawn(stream, channels, cut, 0)
