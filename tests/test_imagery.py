@@ -29,6 +29,15 @@ def test_without_room_the_smooth_part_stays_and_means_are_exact() -> None:
     assert np.corrcoef((made[1] - made[0]).ravel(), (alone[1] - alone[0]).ravel())[0, 1] > 0.2
 
 
+def test_a_smooth_ridge_of_snow_does_not_reach_white_where_its_children_would_have_nowhere_to_go() -> None:
+    bands = np.full((3, 8, 8), WHITE - 400, np.int32)
+    smooth = np.zeros((3, 3, 8, 8), np.float32)
+    smooth[:, 0] = 2000  # an upsampling that overshoots white by far
+    made = finish(bands, smooth, list(np.zeros_like(smooth)), np.full((8, 8), 100, np.float32))
+    assert WHITE - 102 <= made.max() <= WHITE - 98  # a quarter of the way is left
+    np.testing.assert_array_equal(made.sum(axis=0), 4 * bands)
+
+
 def test_texture_is_calm_where_light_has_no_room() -> None:
     light = np.array([0, WHITE // 2, WHITE], np.int32)
     spreads = np.exp2(calm(np.full(3, 8 * 256, np.int32), light) / 256)

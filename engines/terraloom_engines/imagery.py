@@ -18,6 +18,8 @@ Steps = NDArray[np.int32]
 Details = NDArray[np.float32]
 
 WHITE = round(255 / COLOUR_UNIT)
+TO_THE_END = 0.75
+"""Share of the way to black or white that the smooth part of a colour may go in one step: a pixel that is there stays a plate for ever."""
 """Stored value of a saturated channel."""
 HEADROOM = 0.8
 """Spreads of its parent by which a colour keeps away from black and white, where it can: a saturated pixel stays a plate with straight
@@ -93,7 +95,7 @@ def finish(bands: Steps, smooth: Details, new: Details, away: Details) -> Steps:
     scales, children, steps = [], [], []
     for band, upsampled, details in zip(bands, smooth, new, strict=True):
         own, deviation, step = band.astype(np.float32), deviations(upsampled), deviations(details)
-        deviation *= bound_scale(deviation, own, np.float32(WHITE) - own)
+        deviation *= bound_scale(deviation, own * np.float32(TO_THE_END), (np.float32(WHITE) - own) * np.float32(TO_THE_END))
         scales.append(_largest_scale(own + deviation, step, away))
         children.append(deviation)
         steps.append(step)

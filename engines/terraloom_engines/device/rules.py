@@ -21,7 +21,7 @@ from terraloom_engines.device.finishing import (
 )
 from terraloom_engines.exposure import MARGIN
 from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
-from terraloom_engines.imagery import ALONE, CALMEST, CHROMA, GREY, HAZE, HEADROOM, NEAREST, OUT, WHITE, balance
+from terraloom_engines.imagery import ALONE, CALMEST, CHROMA, GREY, HAZE, HEADROOM, NEAREST, OUT, TO_THE_END, WHITE, balance
 from terraloom_engines.lifting import COAST_SPREADS, EXCESS_PERCENT, LAND_SLACK, REACH, RELIEF_RANGE, TALLEST, TO_THE_WATER
 from terraloom_engines.stages import StageSpec
 from terraloom_engines.upsampling import REACH as KINK_REACH
@@ -181,7 +181,7 @@ def _finish(bands: Tensor, smooth: Tensor, new: list[Tensor], away: Tensor) -> T
     for band, upsampled, details in zip(bands, smooth, new, strict=True):
         own, deviation = band.float(), deviations(upsampled)
         steps.append(deviations(details))
-        children.append(deviation * bound_scale(deviation, own, WHITE - own))
+        children.append(deviation * bound_scale(deviation, own * TO_THE_END, (WHITE - own) * TO_THE_END))
         low = own + children[-1]
         way, distance = steps[-1].abs(), torch.where(steps[-1] < 0, low, WHITE - low)
         scales.append((_room(distance, away) / way.clamp(min=1e-6)).amin(dim=0).clamp(max=1))
