@@ -25,7 +25,7 @@ nine places), with 0.28 by 8.6. A likely cause, not tested, is that every image 
 DETAIL_SCALE = {"geometry": networks.DETAIL_SCALE, "imagery": 0.43}
 """Typical size of a detail in spreads of its parent, 0.45 when they were trained. A little less of colour is drawn, and more is left inside
 the children, by the realism report."""
-KINKS = {"geometry": 0.2, "imagery": 0.25}
+KINKS = {"geometry": 0.08, "imagery": 0.0}
 """Share of `upsampling.kinks` that is added: though they learn what departs from smooth children, networks leave steps at the borders of
 blocks. By the seams of `benchmarks/drift.py`."""
 STREAKS = {"geometry": 0.45, "imagery": 0.5}
