@@ -1,11 +1,14 @@
 """What the critic is shown and what it learns, and training by it: long chains of a network's own output beside real land."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the training extra is tested where it is")
 
-from terraloom_engines.training import adversary, chaining, networks, samples, train  # noqa: E402
+from terraloom_engines.training import adversary, chaining, networks, samples, slimming, train  # noqa: E402
 from terraloom_engines.training.adversary import Land  # noqa: E402
 from terraloom_engines.training.pyramid import coarser, finest_elevation  # noqa: E402
 from terraloom_engines.training.rasters import Source  # noqa: E402
@@ -95,7 +98,7 @@ def test_the_critic_learns_alone_first_and_then_tells_smooth_land_from_ridges() 
     assert float(contest.verdict(land(6, False), land(8, True))) > 1.5  # ln 2 where they cannot be told apart
 
 
-def test_training_goes_on_from_its_checkpoint(tmp_path) -> None:
+def test_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     material, rng = train.material_of(CONFIG, [ranges(5), ranges(6)]), np.random.default_rng(6)
     torch.set_num_threads(1)
     trainer = train.Trainer(CONFIG, "cpu")
@@ -108,6 +111,13 @@ def test_training_goes_on_from_its_checkpoint(tmp_path) -> None:
     again = train.Trainer(CONFIG, "cpu")
     again.load(tmp_path / "geometry.pt")
     assert (again.steps, again.pull, again.contest.steps) == (4, trainer.pull, adversary.ALONE + 2)
+    with pytest.raises(slimming.MismatchError, match=r"geometry.pt is of networks of another size or of an earlier version: move it"):
+        train.Trainer(replace(CONFIG, width=12), "cpu").load(tmp_path / "geometry.pt")
+    old = torch.load(tmp_path / "geometry.pt", weights_only=True)
+    del old["contest"]
+    torch.save(old, tmp_path / "old.pt")
+    with pytest.raises(slimming.MismatchError, match="old.pt is of networks of another size or of an earlier version"):
+        train.Trainer(CONFIG, "cpu").load(tmp_path / "old.pt")
     for ours, theirs in ((trainer.model, again.model), (trainer.average, again.average), (trainer.contest.critic, again.contest.critic)):
         for (name, values), loaded in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
             assert torch.equal(values, loaded), name

@@ -54,7 +54,6 @@ class TrainConfig:
     adversarial: float = 3.0
     """Pull of the critic on the last layer, in units of the score's; 0 leaves it out, and its steps."""
     threads: int = 2
-    workers: int = 0
     seed: int = 1
 
 
@@ -157,9 +156,12 @@ class Trainer:
         try:
             held = onnx.load(weights).graph.initializer
         except DecodeError:
-            raise slimming.MismatchError("not an ONNX file") from None
+            raise slimming.MismatchError(f"{weights} is not an ONNX file") from None
         given = {entry.name: torch.from_numpy(numpy_helper.to_array(entry).copy()) for entry in held}
-        state = slimming.slimmed(given, self.model.state_dict())
+        try:
+            state = slimming.slimmed(given, self.model.state_dict())
+        except slimming.MismatchError as error:
+            raise slimming.MismatchError(f"{weights}: {error}") from None
         for module in (self.model, self.average):
             module.load_state_dict(state)
 
@@ -243,13 +245,18 @@ class Trainer:
         os.replace(path.with_suffix(".part"), path)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint. Raises MismatchError for one of networks of another size, or of an earlier version."""
         state = torch.load(path, map_location=self.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.contest.load(state["contest"])
-        self.steps, self.seconds, self.pull = state["steps"], state["seconds"], state["pull"]
+        try:
+            self.model.load_state_dict(state["model"])
+            self.average.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.contest.load(state["contest"])
+            self.steps, self.seconds, self.pull = state["steps"], state["seconds"], state["pull"]
+        except (KeyError, RuntimeError):
+            raise slimming.MismatchError(
+                f"{path} is of networks of another size or of an earlier version: move it, or name another --out"
+            ) from None
 
 
 def held_out_score(trainer: Trainer, balance: samples.ScaleBalance, batches: int = 12) -> float:
@@ -331,7 +338,7 @@ def main() -> None:
     try:
         train(TrainConfig(**given), data, out, device, weights)
     except slimming.MismatchError as error:
-        parser.error(f"--weights {weights}: {error}")
+        parser.error(str(error))
 
 
 if __name__ == "__main__":
