@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from conformance import BUNDLE, opened
+from terraloom_engines import creep as host_creep
 from terraloom_engines import exposure as host_exposure
 from terraloom_engines import guidance as host_guidance
 from terraloom_engines.bundle.base import Base
@@ -17,7 +18,7 @@ from terraloom_engines.bundle.plane import PlaneBase
 from terraloom_engines.cascade import step_window
 from terraloom_engines.conservation import bound_scale, conserve, deviations, interleave, keep_sides, split_children
 from terraloom_engines.field import Field
-from terraloom_engines.lifting import SPREAD_TABLE, slope_spread, spread_of, stored_spread
+from terraloom_engines.lifting import RELIEF_RANGE, SPREAD_SQUARES, SPREAD_TABLE, slope_spread, spread_of, stored_spread
 from terraloom_engines.networks import Networks
 from terraloom_engines.noise import STREAK_REACH, gaussian_noise, normal_quantiles, streak_weights, without_streaks
 from terraloom_engines.self_test import steps_agree
@@ -30,7 +31,7 @@ if find_spec("torch") is None:
 
 import torch
 
-from terraloom_engines.device import exposure, finishing, guidance
+from terraloom_engines.device import creep, exposure, finishing, guidance
 from terraloom_engines.device.noise import gaussian_noise as noise_on_device
 from terraloom_engines.device.noise import without_streaks as without_streaks_on_device
 from terraloom_engines.device.program import PLACES, REACH, frame
@@ -159,6 +160,17 @@ def test_roots_and_guidance_are_the_same_bits() -> None:
     children = (height + rng.integers(-(2**12), 2**12, (4, 60, 60))).astype(np.int32)
     made = guidance.relief_details(torch.from_numpy(height), torch.from_numpy(children), 12)
     np.testing.assert_array_equal(made.numpy(), host_guidance.relief_details(height, children, 12))
+
+
+def test_creep_is_the_same_bits() -> None:
+    rng = np.random.default_rng(9)
+    height = rng.integers(-(2**14), 2**14, (60, 60)).astype(np.int32).cumsum(axis=1, dtype=np.int32)
+    relief = rng.integers(RELIEF_RANGE[0], RELIEF_RANGE[1] + 1, (60, 60)).astype(np.int32)
+    squares = SPREAD_SQUARES.take(relief - RELIEF_RANGE[0])
+    made = creep.roughness(torch.from_numpy(height), torch.from_numpy(squares))
+    for ours, theirs in zip(made, host_creep.roughness(height, squares), strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs)
+    np.testing.assert_array_equal(Rules(torch.from_numpy(SPREAD_TABLE))._squares.numpy(), SPREAD_SQUARES)
 
 
 def test_exposure_is_the_same_bits() -> None:

@@ -23,7 +23,7 @@ from terraloom_engines.lifting import (
     tilt_floor,
 )
 from terraloom_engines.stages import StageSpec, Window
-from terraloom_engines.tiling import WorldKind, tile_from_lonlat
+from terraloom_engines.tiling import WorldKind, row_ground_sample_distance, tile_from_lonlat
 from terraloom_engines.world import open_world
 
 
@@ -77,6 +77,17 @@ def test_borders_of_large_blocks_are_as_rough_as_what_lies_between() -> None:
             border = np.arange(1, raster.shape[1]) % 8 == 0
             ratios.append(steps[border].mean() / steps[~border].mean())
     assert 0.95 < np.exp(np.mean(np.log(ratios))) < 1.05
+
+
+@pytest.mark.parametrize("place", [(20.0, 47.0), (-60.0, -4.0)], ids=["a plain", "a lowland with forest"])
+def test_gentle_land_stays_gentle_to_pixels_of_a_metre(place: tuple[float, float]) -> None:
+    world = open_world("earth")
+    for level in (11, 14, 16):
+        tile = tile_from_lonlat(level, *place)
+        height = world.field(tile).crop(0).channel("elevation") * ELEVATION_UNIT
+        south, east = np.gradient(height, row_ground_sample_distance(level, tile.y * 256))
+        median = np.degrees(np.arctan(np.median(np.hypot(south, east))))
+        assert 0.05 < median < 4, f"{median:.1f} degrees at level {level}"
 
 
 def hillside(stage: LiftingStage, angle: float, roughness: float) -> np.ndarray:

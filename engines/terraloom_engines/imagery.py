@@ -18,9 +18,11 @@ Steps = NDArray[np.int32]
 Details = NDArray[np.float32]
 
 WHITE = round(255 / COLOUR_UNIT)
+"""Stored value of a saturated channel."""
+BRIGHTEST = round(236 / COLOUR_UNIT)
+"""As light as snow becomes: beyond, it would have no sides, and glow. What is given lighter than that still has some way to white."""
 TO_THE_END = 0.75
 """Share of the way to black or white that the smooth part of a colour may go in one step: a pixel that is there stays a plate for ever."""
-"""Stored value of a saturated channel."""
 HEADROOM = 0.8
 """Spreads of its parent by which a colour keeps away from black and white, where it can: a saturated pixel stays a plate with straight
 edges for ever, since its children have nowhere to go."""
@@ -44,6 +46,12 @@ CHROMA = 0.5
 """What is kept of the drawn differences between channels beyond their smooth upsampling, set by eye: the network draws hue more freely
 than land has it."""
 
+BORDERS = 1.5
+"""Share of `upsampling.kinks` that is left out where rules take the place of what the network draws, by how much of its variance: they
+know nothing of the borders of coarser pixels, and light would change less across those than inside."""
+LARGEST_KINK = 0.5
+"""In spreads that the network draws with: where light changes much from pixel to pixel, more would show as plates with straight edges."""
+
 
 @dataclass(frozen=True)
 class Colours:
@@ -51,6 +59,11 @@ class Colours:
 
     colour: Steps
     texture: Steps
+
+
+def to_white(light: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far colours are from as light as they may become, in stored steps."""
+    return np.maximum(np.float32(BRIGHTEST) - light, (np.float32(WHITE) - light) * np.float32(NEAREST))
 
 
 def room(distance: NDArray[np.float32], away: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -95,7 +108,7 @@ def finish(bands: Steps, smooth: Details, new: Details, away: Details) -> Steps:
     scales, children, steps = [], [], []
     for band, upsampled, details in zip(bands, smooth, new, strict=True):
         own, deviation, step = band.astype(np.float32), deviations(upsampled), deviations(details)
-        deviation *= bound_scale(deviation, own * np.float32(TO_THE_END), (np.float32(WHITE) - own) * np.float32(TO_THE_END))
+        deviation *= bound_scale(deviation, own * np.float32(TO_THE_END), to_white(own) * np.float32(TO_THE_END))
         scales.append(_largest_scale(own + deviation, step, away))
         children.append(deviation)
         steps.append(step)
@@ -112,7 +125,7 @@ def _largest_scale(smooth: Details, steps: Details, away: Details) -> Details:
     """The largest factor (H, W) of the steps of smooth children (4, H, W), both in stored steps, that there is room for; at most 1."""
     least = np.ones(away.shape, np.float32)
     for low, step in zip(smooth, steps, strict=True):  # one by one, what is at work stays in the processor's cache
-        left = room(np.where(step < 0, low, np.float32(WHITE) - low), away)
+        left = room(np.where(step < 0, low, to_white(low)), away)
         way = np.abs(step)
         left /= np.maximum(way, np.float32(1e-6), out=way)
         np.minimum(least, left, out=least)
@@ -165,10 +178,9 @@ class ImageryStage:
         spread = spread_of(texture[inner, inner])
         spread *= np.float32(self.spec.detail_scale / COLOUR_UNIT)
         smooth = smooth_details(around)
-        mended = kinks_of(around, smooth)
-        mended *= np.float32(self.spec.kinks)
         return Foretold(
-            draw_noise(self.spec, window, self._seed, self.spec.streaks), bands, spread, smooth, mended, brightness_shares(bands),
+            draw_noise(self.spec, window, self._seed, self.spec.streaks),
+            bands, spread, smooth, kinks_of(around, smooth), brightness_shares(bands),
             *guidance.correlations(colour[:, far, far], elevation[far, far]),
         )  # fmt: skip
 
@@ -192,7 +204,8 @@ class ImageryStage:
         halo, side = self.spec.halo, window.side
         inner, ring = slice(halo, side - halo), slice(halo - 1, side - halo + 1)
         departure = sample[:9].reshape(3, 3, *told.spread.shape) * told.spread
-        departure += told.kinks
+        if self.spec.kinks:
+            departure += told.kinks * np.float32(self.spec.kinks)
         departure -= told.smooth
         departure *= balance(self.spec)
         new = self._guided(departure, told, colour, heights, window)
@@ -217,7 +230,9 @@ class ImageryStage:
         rows = window.child_gsd()[cut], window.sunward()[cut]
         exposed, taken = exposure.light_details(grey, told.spread, parent[cut, cut], below[:, cut, cut], rows)
         shares = guidance.shares(told.light, self.spec.guidance)
-        departure *= np.sqrt((np.float32(1) - shares * shares) * (np.float32(1) - taken))
+        kept = (np.float32(1) - shares * shares) * (np.float32(1) - taken)
+        departure *= np.sqrt(kept)
+        unmended, limit = (kept - np.float32(1)) * np.float32(BORDERS), told.spread * np.float32(LARGEST_KINK)
         light = departure[0] + departure[1] + departure[2]
         light *= np.float32(1 / 3)
         exposed += light
@@ -227,5 +242,6 @@ class ImageryStage:
         for band, details in enumerate(departure):
             follows = relief * (np.float32(1 - CHROMA) + np.float32(CHROMA) * told.parts[band])
             follows += exposed * told.shares[band]
+            follows += np.clip(told.kinks[band] * unmended, -limit, limit)
             np.add(follows, details, out=details)
         return departure

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from terraloom_engines import breaching
+from terraloom_engines import breaching, creep
 from terraloom_engines.conservation import bound_scale, conserve, deviations, keep_sides, lean_to_land
 from terraloom_engines.field import ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.runtimes import Graph
@@ -43,6 +43,8 @@ KINKS_BEGIN, KINKS_WHOLE = 5, 12
 SPREAD_TABLE = np.exp2(np.arange(RELIEF_RANGE[0], RELIEF_RANGE[1] + 1, dtype=np.float64) * LOG_UNIT).astype(np.float32)
 """Metres (or 8-bit steps) of every stored relief (or texture) value."""
 
+SPREAD_SQUARES = np.rint(12 * (SPREAD_TABLE.astype(np.float64) / ELEVATION_UNIT) ** 2).astype(np.int64)
+"""Their squares, in twelfths of squared stored steps of elevation."""
 _NEXT_LOWER = np.concatenate([[np.float32(-np.inf)], SPREAD_TABLE[:-1]]).astype(np.float32)
 """The spread of the stored value one below, by which none is below the least."""
 
@@ -122,6 +124,16 @@ def threshold_hillslopes(relief: Steps, gsd: NDArray[np.float32]) -> Steps:
 def hillslope_knee(gsd: NDArray[np.float32]) -> Steps:
     """Stored relief from which on it counts as excess, (H,), for pixels of `gsd` metres."""
     return np.array([math.floor(math.log2(REPOSE * float(metres)) / LOG_UNIT) for metres in gsd], np.int32)
+
+
+def crept(elevation: Steps, relief: Steps, percent: int) -> Steps:
+    """Stored steps (H, W) by which soil creep lessens the relief of children; their parents' rasters have `creep.MARGIN` on every side.
+
+    `percent` of the octaves beyond what land keeps are taken out.
+    """
+    found, sloping = creep.roughness(elevation, SPREAD_SQUARES.take(relief - RELIEF_RANGE[0], mode="clip"))
+    excess = stored_spread(found) - stored_spread(sloping * np.float32(creep.BORNE))
+    return np.maximum(excess, 0, out=excess) * percent // 100
 
 
 def slope_spread(raster: Steps, unit: float, pixels: int) -> Steps:
@@ -265,6 +277,9 @@ def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation:
     lands = waters.mask[:, inner, inner] if waters.mask is not None else None
     children = conserve(parent, steps)
     drawn = threshold_hillslopes(child_relief(relief[inner, inner], sample[3:], spec), crop_rows(window, halo))
+    if percent := creep_percent(window):
+        far = slice(halo - creep.MARGIN, window.side - halo + creep.MARGIN)
+        drawn -= crept(elevation[far, far], relief[far, far], percent)
     if lands is not None:
         least = np.maximum(spread_of(drawn) * np.float32(COAST_SPREADS / ELEVATION_UNIT), 1).astype(np.int32)
         mixed = (coast > 0) & (coast < LAND_FULL) & (surface == 0)
@@ -284,6 +299,11 @@ def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation:
     if lands is not None:
         shores = np.where((surface == 0) & ~beyond, lands, shores)
     return Geometry(children, reliefs, shores)
+
+
+def creep_percent(window: Window) -> int:
+    """What creep takes from the children of a window: nothing where the network is told their scale, and knows itself."""
+    return creep.PERCENT if window.level >= SELF_SIMILAR_LEVEL else 0
 
 
 def mended_kinks(spec: StageSpec, window: Window) -> np.float32:

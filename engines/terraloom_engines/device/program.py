@@ -18,14 +18,14 @@ from terraloom_engines.device.noise import gaussian_noise, without_streaks
 from terraloom_engines.device.rules import Below, Parents, Rules
 from terraloom_engines.device.slope_noise import along_slopes
 from terraloom_engines.field import CHANNELS, COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
-from terraloom_engines.lifting import SELF_SIMILAR_LEVEL, SPREAD_TABLE, hillslope_knee, mended_kinks, streaks_taken
+from terraloom_engines.lifting import SELF_SIMILAR_LEVEL, SPREAD_TABLE, creep_percent, hillslope_knee, mended_kinks, streaks_taken
 from terraloom_engines.noise import STREAK_REACH, column_words, normal_quantiles, pixel_numbers, row_words, streak_weights
 from terraloom_engines.runtimes.torch_runtime import TorchGraph
 from terraloom_engines.stages import StageSpec, Window
 from terraloom_engines.tiling import WorldKind
 
 PLACES, KNEE, GSD, LOG_GSD, SUNWARD, GRAIN, SCALARS = slice(0, 4), 4, 5, 6, 7, 8, 9
-"""Rows of a frame; the last holds level, octaves and unit of elevation, share of kinks, and `streak_weights`."""
+"""Rows of a frame; the last holds level, octaves and unit of elevation, share of kinks, `streak_weights`, and `creep_percent`."""
 REACH = max(STREAK_REACH, slope_noise.MARGIN)
 """Pixels on each side of a window whose noise is needed."""
 WARM_UPS = 3
@@ -47,6 +47,7 @@ def frame(window: Window, spec: StageSpec, seed: int) -> NDArray[np.int32]:
     out[SCALARS, 0] = window.level
     scalars = [finer, ELEVATION_UNIT * 2**finer, mended_kinks(spec, window), *streak_weights(streaks_taken(spec, window))]
     out[SCALARS, 1:6] = np.array(scalars, np.float32).view(np.int32)
+    out[SCALARS, 6] = creep_percent(window)
     return out
 
 
@@ -103,6 +104,7 @@ class Program:
             gsd,
             kinks,
             place[KNEE],
+            framed[SCALARS, 6],
             mask,
         )
         unknown = rasters.new_zeros((13, *rasters.shape[1:]), dtype=torch.float32)

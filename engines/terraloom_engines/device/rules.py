@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from terraloom_engines import guidance as host_guidance
-from terraloom_engines.device import breaching, cover, exposure, guidance
+from terraloom_engines.creep import BORNE
+from terraloom_engines.creep import MARGIN as CREEP_MARGIN
+from terraloom_engines.device import breaching, cover, creep, exposure, guidance
 from terraloom_engines.device.finishing import (
     bound_scale,
     conserve,
@@ -21,7 +23,22 @@ from terraloom_engines.device.finishing import (
 )
 from terraloom_engines.exposure import MARGIN
 from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
-from terraloom_engines.imagery import ALONE, CALMEST, CHROMA, GREY, HAZE, HEADROOM, NEAREST, OUT, TO_THE_END, WHITE, balance
+from terraloom_engines.imagery import (
+    ALONE,
+    BORDERS,
+    BRIGHTEST,
+    CALMEST,
+    CHROMA,
+    GREY,
+    HAZE,
+    HEADROOM,
+    LARGEST_KINK,
+    NEAREST,
+    OUT,
+    TO_THE_END,
+    WHITE,
+    balance,
+)
 from terraloom_engines.lifting import COAST_SPREADS, EXCESS_PERCENT, LAND_SLACK, REACH, RELIEF_RANGE, TALLEST, TO_THE_WATER
 from terraloom_engines.stages import StageSpec
 from terraloom_engines.upsampling import REACH as KINK_REACH
@@ -40,6 +57,8 @@ class Parents:
     """`mended_kinks` of the window, float32 without axes."""
     knee: Tensor
     """`hillslope_knee` of the rows, int32 (side,)."""
+    creep: Tensor
+    """`creep_percent` of the window, int32 without axes."""
     mask: Tensor | None
     """The children's land fraction (4, side, side), where a mask knows it."""
 
@@ -62,6 +81,7 @@ class Rules:
 
     def __init__(self, table: Tensor) -> None:
         self._table = table
+        self._squares = torch.round(12 * (table.double() / ELEVATION_UNIT) ** 2).long()
 
     def spread_of(self, stored: Tensor) -> Tensor:
         """Standard deviation of stored log2 values."""
@@ -108,7 +128,7 @@ class Rules:
         steps = steps * bound_scale(steps, *limits)
         lands = parents.mask[:, inner, inner] if parents.mask is not None else None
         children = conserve(parent, steps)
-        drawn = _hillslopes(child_relief(relief, sample[3:], spec), parents.knee[inner, None])
+        drawn = _hillslopes(child_relief(relief, sample[3:], spec), parents.knee[inner, None]) - self._crept(parents, halo)
         if lands is not None:
             least = (self.spread_of(drawn) * (COAST_SPREADS / ELEVATION_UNIT)).clamp(min=1).to(torch.int32)
             mixed = (coast > 0) & (coast < LAND_FULL) & (surface == 0)
@@ -125,6 +145,14 @@ class Rules:
         if lands is not None:
             shores = torch.where((surface == 0) & ~beyond, lands, shores)
         return children, reliefs, shores
+
+    def _crept(self, parents: Parents, halo: int) -> Tensor:
+        """`lifting.crept` inside the halo: stored steps (H, W)."""
+        far = slice(halo - CREEP_MARGIN, parents.elevation.shape[-1] - halo + CREEP_MARGIN)
+        squares = self._squares[parents.relief[far, far].clamp(*RELIEF_RANGE) - RELIEF_RANGE[0]]
+        found, sloping = creep.roughness(parents.elevation[far, far], squares)
+        excess = (self.stored_spread(found) - self.stored_spread(sloping * BORNE)).clamp(min=0)
+        return torch.div(excess * parents.creep, 100, rounding_mode="floor").to(torch.int32)
 
     def drained(self, spec: StageSpec, parents: Parents, children: Tensor, reliefs: Tensor) -> tuple[Tensor, Tensor]:
         """`LiftingStage.drained`: elevation and relief of the children, each int32 (4, H, W), with the valleys that water cuts."""
@@ -145,12 +173,17 @@ class Rules:
         spread = self.spread_of(texture[inner, inner]) * (spec.detail_scale / COLOUR_UNIT)
         bands, around = colour[:, inner, inner], colour[:, near, near].float()
         smooth = smooth_details(around)
-        drawn = sample[:9].reshape(3, 3, *spread.shape) * spread + kinks(around) * spec.kinks
+        left = kinks(around)
+        drawn = sample[:9].reshape(3, 3, *spread.shape) * spread
+        if spec.kinks:
+            drawn = drawn + left * spec.kinks
         balanced = torch.stack([part * share.item() for part, share in zip((drawn - smooth).unbind(1), balance(spec), strict=True)], dim=1)
-        departure, followed, exposed = _guided(balanced, spread, spec, colour, below)
+        departure, followed, exposed, unmended = _guided(balanced, spread, spec, colour, below)
         light = (departure[0] + departure[1] + departure[2]) * (1 / 3)
         shares = _brightness_shares(bands)
-        new = [followed[b] + (light + exposed) * shares[b] + (departure[b] - light) * CHROMA for b in range(3)]
+        limit = spread * LARGEST_KINK
+        bounded = torch.minimum(torch.maximum(left * unmended, -limit), limit)
+        new = [followed[b] + (light + exposed) * shares[b] + bounded[b] + (departure[b] - light) * CHROMA for b in range(3)]
         finished = _finish(bands, smooth, new, spread * (HEADROOM / spec.detail_scale))
         textures = child_relief(texture[inner, inner], sample[9:], spec)
         ring = slice(halo - 1, side - halo + 1)
@@ -162,8 +195,9 @@ class Rules:
         return finished, torch.minimum(torch.maximum(torch.maximum(textures, floor), grown), largest).clamp(*RELIEF_RANGE)
 
 
-def _guided(departure: Tensor, spread: Tensor, spec: StageSpec, colour: Tensor, below: Below) -> tuple[Tensor, Tensor, Tensor]:
-    """What is left of the drawn departure (3, 3, ...) where colour follows relief, what follows it, and what exposure puts into light."""
+def _guided(departure: Tensor, spread: Tensor, spec: StageSpec, colour: Tensor, below: Below) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What is left of the drawn departure (3, 3, ...) where colour follows relief, what follows it, what exposure puts into light, and
+    what kinks are multiplied by."""
     parent, side = below.parent, below.parent.shape[-1]
     far = slice(spec.halo - host_guidance.REACH, side - spec.halo + host_guidance.REACH)
     light, parts = guidance.correlations(colour[:, far, far], parent[far, far])
@@ -172,7 +206,8 @@ def _guided(departure: Tensor, spread: Tensor, spec: StageSpec, colour: Tensor, 
     cut = slice(spec.halo - MARGIN, side - spec.halo + MARGIN)
     rows = below.gsd[cut], below.sunward[cut]
     exposed, taken = exposure.light_details(_grey(colour)[cut, cut], spread, parent[cut, cut], below.children[:, cut, cut], rows)
-    return departure * torch.sqrt(((1 - shares * shares) * (1 - taken)).double()).float(), followed, exposed
+    kept = (1 - shares * shares) * (1 - taken)
+    return departure * torch.sqrt(kept.double()).float(), followed, exposed, (kept - 1) * BORDERS
 
 
 def _finish(bands: Tensor, smooth: Tensor, new: list[Tensor], away: Tensor) -> Tensor:
@@ -181,9 +216,9 @@ def _finish(bands: Tensor, smooth: Tensor, new: list[Tensor], away: Tensor) -> T
     for band, upsampled, details in zip(bands, smooth, new, strict=True):
         own, deviation = band.float(), deviations(upsampled)
         steps.append(deviations(details))
-        children.append(deviation * bound_scale(deviation, own * TO_THE_END, (WHITE - own) * TO_THE_END))
+        children.append(deviation * bound_scale(deviation, own * TO_THE_END, _to_white(own) * TO_THE_END))
         low = own + children[-1]
-        way, distance = steps[-1].abs(), torch.where(steps[-1] < 0, low, WHITE - low)
+        way, distance = steps[-1].abs(), torch.where(steps[-1] < 0, low, _to_white(low))
         scales.append((_room(distance, away) / way.clamp(min=1e-6)).amin(dim=0).clamp(max=1))
     together = reduce(torch.minimum, [torch.maximum(scale, _gone_out(band)) for scale, band in zip(scales, bands, strict=True)])
     return torch.stack([conserve(bands[b], children[b] + steps[b] * torch.minimum(together, scales[b])) for b in range(3)], dim=1)
@@ -210,6 +245,10 @@ def _land_room(over: Tensor, coast: Tensor, reach: Tensor) -> tuple[Tensor, Tens
     depth = (over.abs() - 2).clamp(min=0).float() * TO_THE_WATER
     below = torch.where((coast == LAND_FULL) & (over >= 1), torch.minimum(depth, reach), reach)
     return below, torch.where((coast == 0) & (over <= -1), torch.minimum(depth, reach), reach)
+
+
+def _to_white(light: Tensor) -> Tensor:
+    return torch.maximum(BRIGHTEST - light, (WHITE - light) * NEAREST)
 
 
 def _room(distance: Tensor, away: Tensor) -> Tensor:
