@@ -121,3 +121,18 @@ def test_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     for ours, theirs in ((trainer.model, again.model), (trainer.average, again.average), (trainer.contest.critic, again.contest.critic)):
         for (name, values), loaded in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
             assert torch.equal(values, loaded), name
+
+
+def test_a_step_whose_gradient_is_not_finite_spoils_nothing() -> None:
+    trainer = train.Trainer(CONFIG, "cpu")
+    before = [values.clone() for values in (*trainer.model.parameters(), *trainer.average.parameters())]
+    loss = sum(values.sum() for values in trainer.model.parameters()) * torch.tensor(float("nan"))
+    trainer.descend(loss)
+    assert trainer.steps == 1 and trainer.pull == 0
+    assert all(torch.equal(old, new) for old, new in zip(before, (*trainer.model.parameters(), *trainer.average.parameters()), strict=True))
+    land = adversary.Land(torch.zeros(2, 1, 70, 70), torch.zeros(2, 1, 70, 70), torch.ones(2, 1, 70, 70), torch.zeros(2, 2, 70, 70))
+    strange = adversary.Land(torch.full_like(land.raster, float("nan")), land.spread, land.unit, land.scale)
+    critic = [values.clone() for values in trainer.contest.critic.parameters()]
+    trainer.contest.learn(land, strange)
+    assert trainer.contest.steps == 1
+    assert all(torch.equal(old, new) for old, new in zip(critic, trainer.contest.critic.parameters(), strict=True))

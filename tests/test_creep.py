@@ -4,7 +4,7 @@ import numpy as np
 
 from terraloom_engines import creep
 from terraloom_engines.field import ELEVATION_UNIT, LOG_UNIT
-from terraloom_engines.lifting import RELIEF_RANGE, SELF_SIMILAR_LEVEL, SPREAD_SQUARES, creep_percent, crept, spread_of, stored_spread
+from terraloom_engines.lifting import CREEP_LEVEL, RELIEF_RANGE, SPREAD_SQUARES, creep_percent, crept, spread_of, stored_spread
 from terraloom_engines.stages import Window
 
 SIDE = 40
@@ -50,6 +50,6 @@ def test_squares_hold_the_largest_spreads_without_rounding_any_away() -> None:
     assert float(SPREAD_SQUARES[-1]) * 4 * creep.COUNT < 2**53, "sums are exact in float64"
 
 
-def test_creep_is_for_levels_finer_than_the_network_is_told_of() -> None:
-    assert creep_percent(Window(SELF_SIMILAR_LEVEL - 1, 0, 0, 60)) == 0
-    assert creep_percent(Window(SELF_SIMILAR_LEVEL, 0, 0, 60)) == creep.PERCENT
+def test_creep_is_for_levels_finer_than_hillslopes() -> None:
+    assert creep_percent(Window(CREEP_LEVEL - 2, 0, 0, 60)) == 0
+    assert creep_percent(Window(CREEP_LEVEL - 1, 0, 0, 60)) == creep.PERCENT

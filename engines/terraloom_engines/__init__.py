@@ -18,6 +18,7 @@ Read it top-down. Each part imports only from those above it (and from the clien
     guidance      colour that follows relief where it does so already
     exposure      colour that follows slopes: sunny sides, bare steeps
     cover         how rough what grows on the ground is
+    creep         fine land without more relief than its slopes account for
     breaching     valleys that water cuts from pits to lower ground
     lifting       elevation and its relief from imagery (dimensional lifting)
     imagery       finer imagery and its texture (scale-space transition)

@@ -24,7 +24,7 @@ MARGIN = RADIUS + 1
 COUNT = (2 * RADIUS + 1) ** 2
 BORNE = 1.05
 """Relief inside pixels, over what the slopes around put there, that land keeps."""
-PERCENT = 60
+PERCENT = 80
 """Of the octaves beyond that, what every level takes out."""
 
 

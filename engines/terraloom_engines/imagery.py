@@ -19,7 +19,7 @@ Details = NDArray[np.float32]
 
 WHITE = round(255 / COLOUR_UNIT)
 """Stored value of a saturated channel."""
-BRIGHTEST = round(236 / COLOUR_UNIT)
+BRIGHTEST = round(246 / COLOUR_UNIT)
 """As light as snow becomes: beyond, it would have no sides, and glow. What is given lighter than that still has some way to white."""
 TO_THE_END = 0.75
 """Share of the way to black or white that the smooth part of a colour may go in one step: a pixel that is there stays a plate for ever."""

@@ -35,6 +35,8 @@ EXCESS_PERCENT = 35
 SELF_SIMILAR_LEVEL = 10
 """The finest level whose scale the network is told; finer land is drawn as that level's, in units of slope. Of real elevation finer than
 17 m there are three rasters, so the network learns from all fine land in the same way (`training/samples.py`)."""
+CREEP_LEVEL = 12
+"""The coarsest level whose relief soil creep takes part of: pixels of 20 to 38 m."""
 STREAKS_BEGIN, STREAKS_WHOLE = 3, 14
 """Levels between which what is done against lines along the grid grows from none to the stage's, in heights."""
 KINKS_BEGIN, KINKS_WHOLE = 5, 12
@@ -302,8 +304,8 @@ def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation:
 
 
 def creep_percent(window: Window) -> int:
-    """What creep takes from the children of a window: nothing where the network is told their scale, and knows itself."""
-    return creep.PERCENT if window.level >= SELF_SIMILAR_LEVEL else 0
+    """What creep takes from the children of a window: nothing where they are larger than hillslopes."""
+    return creep.PERCENT if window.level + 1 >= CREEP_LEVEL else 0
 
 
 def mended_kinks(spec: StageSpec, window: Window) -> np.float32:

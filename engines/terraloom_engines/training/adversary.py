@@ -119,9 +119,10 @@ class Contest:
     def learn(self, real: Land, fake: Land) -> None:
         """One step of the critic."""
         self.optimiser.zero_grad(set_to_none=True)
-        critic_loss(self.critic, real.veiled().view, fake.veiled().view, PENALTY if self.steps % 4 == 0 else 0.0).backward()
-        self.optimiser.step()
         self.steps += 1
+        critic_loss(self.critic, real.veiled().view, fake.veiled().view, PENALTY if self.steps % 4 == 1 else 0.0).backward()
+        if torch.stack([parameter.grad.norm() for parameter in self.critic.parameters() if parameter.grad is not None]).isfinite().all():
+            self.optimiser.step()
 
     def verdict(self, real: Land, fake: Land) -> Tensor:
         """What the network is to minimise: how much more real than its children the critic finds the real ones."""

@@ -49,6 +49,9 @@ MISSED = 0.08
 """Octaves that the prior's typical spread is below that known of 17,683 base pixels (SRTM)."""
 AROUND = 7
 """Base pixels along the side of what counts as surroundings of one when texture is predicted."""
+WHITE, SNOW, ICE = 255.0, 200.0, 222.0
+"""Lighter than `SNOW` Blue Marble is snow and ice, most of it saturated. Its white becomes `ICE`: whiter, ice would have no room for sides
+that face the sun or do not."""
 Raster = NDArray[np.float32]
 
 
@@ -164,6 +167,11 @@ def write_level(archive: zipfile.ZipFile, level: int, rasters: Mapping[str, NDAr
                 add(archive, f"{level}/{x}/{y}/{name}", pack_array(tile))
 
 
+def toned(light: Raster) -> Raster:
+    """Colour in 8-bit steps with what is lighter than `SNOW` brought down towards `ICE`."""
+    return np.where(light > SNOW, SNOW + (light - SNOW) * ((ICE - SNOW) / (WHITE - SNOW)), light)
+
+
 def write_colour(archive: zipfile.ZipFile, colour: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The colour of the base level as lossy WebP tiles; returns the image as it will be read back."""
     out = np.empty_like(colour)
@@ -227,9 +235,10 @@ def base_rasters(data: Path, mask: CoastMask, prior: Path | None) -> dict[str, N
     height = np.where((lakes.share == 0) & (shores > -1e4), np.maximum(height, shores + 1), height)
     over = reconcile(height - water, land, relief)
     elevation = (np.where(lakes.share > 0, lake_shore(over, land, relief), over) + lakes.surface).astype(np.int16)
+    light = np.clip(colour + lift(colour.mean(axis=-1, keepdims=True)), 0, WHITE)
     return {
         "elevation": elevation, "relief": relief, "texture": texture_spread(colour, relief),
-        "colour": np.clip(np.rint(colour + lift(colour.mean(axis=-1, keepdims=True))), 0, 255).astype(np.uint8),
+        "colour": np.rint(toned(light)).astype(np.uint8),
         "land": land, "water": lakes.surface,
     }  # fmt: skip
 

@@ -22,7 +22,7 @@ SEED = 5
 """The base is the same in every world: its own seed."""
 BETWEEN = 0.6
 """Variance between the four children over the variance inside each, at 10 km on real land: 0.5 to 0.7 by its relief (135 SRTM cells)."""
-BLURRED = 0.35
+BLURRED = 0.7
 """A region counts as blurred where it has less than this part of the variance expected between children."""
 CORE = 200
 Stored = NDArray[np.int32]

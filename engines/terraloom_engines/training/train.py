@@ -192,8 +192,8 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         pull = self._last_layer()
-        self.pull = pull if self.pull == 0 else 0.95 * self.pull + 0.05 * pull
-        self._move()
+        if self._move():
+            self.pull = pull if self.pull == 0 else 0.95 * self.pull + 0.05 * pull
         return float(loss.detach())
 
     def _last_layer(self) -> float:
@@ -201,15 +201,17 @@ class Trainer:
         gradient = self.model.body.leave.weight.grad
         return float(gradient.norm()) if gradient is not None else 0.0
 
-    def _move(self) -> None:
-        """Follow the gradients that there are."""
-        nn.utils.clip_grad_norm_(self.model.parameters(), CLIP * max(self.pull, 1e-3))
-        self.optimiser.step()
+    def _move(self) -> bool:
+        """Follow the gradients that there are; not, and False, if one is not finite: a chain of steps may overflow, and would spoil all."""
         self.steps += 1
+        if not nn.utils.clip_grad_norm_(self.model.parameters(), CLIP * max(self.pull, 1e-3)).isfinite():
+            return False
+        self.optimiser.step()
         decay = min(self.config.average, 1 - 1 / (self.steps / 10 + 1))
         with torch.no_grad():
             for slow, fast in zip(self.average.parameters(), self.model.parameters(), strict=True):
                 slow.lerp_(fast, 1 - decay)
+        return True
 
     def _contend(self, material: Material, rng: np.random.Generator) -> None:
         """A step of the critic, then one that makes children of long chains look real to it; windows with invalid pixels are left out."""
