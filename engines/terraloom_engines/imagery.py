@@ -46,7 +46,7 @@ CHROMA = 0.5
 """What is kept of the drawn differences between channels beyond their smooth upsampling, set by eye: the network draws hue more freely
 than land has it."""
 
-BORDERS = 1.5
+BORDERS = 1.3
 """Share of `upsampling.kinks` that is left out where rules take the place of what the network draws, by how much of its variance: they
 know nothing of the borders of coarser pixels, and light would change less across those than inside."""
 LARGEST_KINK = 0.5
