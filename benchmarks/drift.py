@@ -2,7 +2,7 @@
 
 Seams: the mean step of neighbouring pixels across the borders of tiles over those in the `NEAR` lines of pixels beside them, 1 where no
 border shows. Neighbours agree bit for bit on what they share, so nothing can gape; what could show is the lattice, since a tile's border is
-one of pixels of all levels. (Beside whole tiles the ratio would vary four times as much from place to place, as land does.)
+one of pixels of all levels. (Beside whole tiles the ratio varies more from place to place, as land does.)
 
 Drift: the same statistics at growing distances from places of invented worlds, over seeds and directions. What drifts has a slope over the
 logarithm of the distance whose interval does not contain 0. The places are drawn by chance among those with land: where one would be put

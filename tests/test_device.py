@@ -139,7 +139,7 @@ def test_a_field_is_what_numpy_makes_of_the_same_samples(networks: Networks, bas
 def test_a_fine_field_with_streaks_taken_is_what_numpy_makes_of_it(networks: Networks) -> None:
     on_device, on_host = networks.step(9), networks.stages(networks.graphs, 9)
     coarse, tile = EarthBase(BUNDLE.folder).field(tile_from_lonlat(4, 8.0, 46.5), 2 * on_host.loss), tile_from_lonlat(12, 8.0, 46.5)
-    parent = Field(tile, coarse.halo, coarse.data)  # heights of 10 km pixels as those of 50 m ones: cliffs, all the harder
+    parent = Field(tile, coarse.halo, coarse.data)  # heights of 10 km pixels as those of 25 m ones: cliffs, all the harder
     (made,), (expected,) = (step.fields(parent, tile.children[:1], None) for step in (on_device, on_host))
     np.testing.assert_array_equal(made.data, expected.data)
 

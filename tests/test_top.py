@@ -22,13 +22,18 @@ PATIENCE = 60.0
 
 
 class Terminal:
-    """A command in a terminal of 100 by 30 characters, and all that it has written there."""
+    """A command in a terminal of 100 by 30 characters, and all that it has written there.
+
+    It can be interrupted, even if the tests run where SIGINT is ignored, as in the background of a script.
+    """
 
     def __init__(self, *command: str) -> None:
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
         environment = os.environ | {"TERM": "xterm-256color"}
+        ignored = signal.signal(signal.SIGINT, signal.default_int_handler)  # what is ignored here is ignored there
         self.process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True)
+        signal.signal(signal.SIGINT, ignored)
         os.close(theirs)
         self.written = ""
 

@@ -19,8 +19,6 @@ Details = NDArray[np.float32]
 
 WHITE = round(255 / COLOUR_UNIT)
 """Stored value of a saturated channel."""
-BRIGHTEST = round(246 / COLOUR_UNIT)
-"""As light as snow becomes: beyond, it would have no sides, and glow. What is given lighter than that still has some way to white."""
 TO_THE_END = 0.75
 """Share of the way to black or white that the smooth part of a colour may go in one step: a pixel that is there stays a plate for ever."""
 HEADROOM = 0.8
@@ -59,11 +57,6 @@ class Colours:
 
     colour: Steps
     texture: Steps
-
-
-def to_white(light: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far colours are from as light as they may become, in stored steps."""
-    return np.maximum(np.float32(BRIGHTEST) - light, (np.float32(WHITE) - light) * np.float32(NEAREST))
 
 
 def room(distance: NDArray[np.float32], away: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -108,7 +101,7 @@ def finish(bands: Steps, smooth: Details, new: Details, away: Details) -> Steps:
     scales, children, steps = [], [], []
     for band, upsampled, details in zip(bands, smooth, new, strict=True):
         own, deviation, step = band.astype(np.float32), deviations(upsampled), deviations(details)
-        deviation *= bound_scale(deviation, own * np.float32(TO_THE_END), to_white(own) * np.float32(TO_THE_END))
+        deviation *= bound_scale(deviation, own * np.float32(TO_THE_END), (np.float32(WHITE) - own) * np.float32(TO_THE_END))
         scales.append(_largest_scale(own + deviation, step, away))
         children.append(deviation)
         steps.append(step)
@@ -125,7 +118,7 @@ def _largest_scale(smooth: Details, steps: Details, away: Details) -> Details:
     """The largest factor (H, W) of the steps of smooth children (4, H, W), both in stored steps, that there is room for; at most 1."""
     least = np.ones(away.shape, np.float32)
     for low, step in zip(smooth, steps, strict=True):  # one by one, what is at work stays in the processor's cache
-        left = room(np.where(step < 0, low, to_white(low)), away)
+        left = room(np.where(step < 0, low, np.float32(WHITE) - low), away)
         way = np.abs(step)
         left /= np.maximum(way, np.float32(1e-6), out=way)
         np.minimum(least, left, out=least)

@@ -26,7 +26,6 @@ from terraloom_engines.field import COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_
 from terraloom_engines.imagery import (
     ALONE,
     BORDERS,
-    BRIGHTEST,
     CALMEST,
     CHROMA,
     GREY,
@@ -216,9 +215,9 @@ def _finish(bands: Tensor, smooth: Tensor, new: list[Tensor], away: Tensor) -> T
     for band, upsampled, details in zip(bands, smooth, new, strict=True):
         own, deviation = band.float(), deviations(upsampled)
         steps.append(deviations(details))
-        children.append(deviation * bound_scale(deviation, own * TO_THE_END, _to_white(own) * TO_THE_END))
+        children.append(deviation * bound_scale(deviation, own * TO_THE_END, (WHITE - own) * TO_THE_END))
         low = own + children[-1]
-        way, distance = steps[-1].abs(), torch.where(steps[-1] < 0, low, _to_white(low))
+        way, distance = steps[-1].abs(), torch.where(steps[-1] < 0, low, WHITE - low)
         scales.append((_room(distance, away) / way.clamp(min=1e-6)).amin(dim=0).clamp(max=1))
     together = reduce(torch.minimum, [torch.maximum(scale, _gone_out(band)) for scale, band in zip(scales, bands, strict=True)])
     return torch.stack([conserve(bands[b], children[b] + steps[b] * torch.minimum(together, scales[b])) for b in range(3)], dim=1)
@@ -245,10 +244,6 @@ def _land_room(over: Tensor, coast: Tensor, reach: Tensor) -> tuple[Tensor, Tens
     depth = (over.abs() - 2).clamp(min=0).float() * TO_THE_WATER
     below = torch.where((coast == LAND_FULL) & (over >= 1), torch.minimum(depth, reach), reach)
     return below, torch.where((coast == 0) & (over <= -1), torch.minimum(depth, reach), reach)
-
-
-def _to_white(light: Tensor) -> Tensor:
-    return torch.maximum(BRIGHTEST - light, (WHITE - light) * NEAREST)
 
 
 def _room(distance: Tensor, away: Tensor) -> Tensor:
