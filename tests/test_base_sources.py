@@ -51,7 +51,7 @@ def test_relief_learnt_from_counts_in_what_is_finer_than_the_data() -> None:
 def test_relief_of_a_pixel_is_less_than_of_a_larger_cell_and_of_one_size_where_they_are() -> None:
     for module in ("torch", "sklearn"):
         pytest.importorskip(module, reason=f"{module} is not installed: the training extra is tested where it is")
-    from terraloom_engines.training.earth_base import GROWTH, MISSED, SIDE, inside_pixels
+    from terraloom_engines.training.base_grid import GROWTH, MISSED, SIDE, inside_pixels
 
     octaves = inside_pixels(np.full((2160, 4320), 5.0, np.float32))[:, 0]
     assert octaves[SIDE // 2] == pytest.approx(5.0 + MISSED + GROWTH * np.log2(9784 / 9276), abs=1e-3)

@@ -41,6 +41,8 @@ STREAKS_BEGIN, STREAKS_WHOLE = 3, 14
 """Levels between which what is done against lines along the grid grows from none to the stage's, in heights."""
 KINKS_BEGIN, KINKS_WHOLE = 5, 12
 """Levels between which the share of kinks that is mended grows from none to the stage's: on coarse land the network leaves fewer."""
+FINE_KINKS = 3.0
+"""How many times that is mended beyond `CREEP_LEVEL`: creep takes what lies between the borders of coarser pixels, not the borders."""
 
 SPREAD_TABLE = np.exp2(np.arange(RELIEF_RANGE[0], RELIEF_RANGE[1] + 1, dtype=np.float64) * LOG_UNIT).astype(np.float32)
 """Metres (or 8-bit steps) of every stored relief (or texture) value."""
@@ -313,7 +315,8 @@ def mended_kinks(spec: StageSpec, window: Window) -> np.float32:
 
     Chosen so that the borders of large blocks, where mending adds up level after level, are as rough as what lies between.
     """
-    return np.float32(spec.kinks * growing(window, KINKS_BEGIN, KINKS_WHOLE))
+    fine = FINE_KINKS if window.level + 1 > CREEP_LEVEL else 1.0
+    return np.float32(spec.kinks * growing(window, KINKS_BEGIN, KINKS_WHOLE) * fine)
 
 
 def streaks_taken(spec: StageSpec, window: Window) -> float:

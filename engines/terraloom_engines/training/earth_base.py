@@ -2,7 +2,7 @@
 
 Levels 0 to 4 of EPSG:3857: ETOPO5 elevation moved to its place (`registration`) and reconciled with the GLOBE land mask and lakes, Blue
 Marble colour without the snow that melts, continued under the sea, relief and texture spreads (predicted from what is shipped, see
-`relief_prior`), and the mask itself in packed tiles.
+`relief_prior`), and the mask itself in packed tiles. Heights that `sharpening` has drawn take the place of ETOPO5's.
 """
 
 import argparse
@@ -23,48 +23,24 @@ from terraloom_engines.bundle.archive import RasterArchive, pack_array, pack_ima
 from terraloom_engines.bundle.coast import MASK_COLUMNS, MASK_ROWS, TILE_CELLS, CoastMask
 from terraloom_engines.bundle.earth import LOG_CODE_STEP, LOG_CODE_ZERO, STORED_LEVELS
 from terraloom_engines.field import LAND_FULL
-from terraloom_engines.stages import StageSpec
-from terraloom_engines.tiling import TILE_SIZE, latitude_from_row
-from terraloom_engines.training.export import stage_spec
+from terraloom_engines.tiling import TILE_SIZE
+from terraloom_engines.training.base_grid import BASE_LEVEL, SIDE, Raster, inside_pixels, mercator, row_latitudes
 from terraloom_engines.training.lakes import find_lakes
-from terraloom_engines.training.networks import GeometryRefiner
 from terraloom_engines.training.rasters import data_folder, existing_file, load_pack
 from terraloom_engines.training.relief_prior import Prior, cells_of_square, natural_earth, predict, quarters_of_cells
-from terraloom_engines.training.sharpening import sharpen
 from terraloom_engines.training.snow import summer
 
-BASE_LEVEL = 4
-SIDE = TILE_SIZE << BASE_LEVEL
 DEPRESSIONS = (
     (34.9, 29.5, 36.2, 33.3), (46.0, 36.0, 56.0, 49.0), (-117.5, 35.5, -116.2, 37.0), (-116.6, 32.2, -114.8, 34.0),
     (25.0, 28.0, 30.0, 31.2), (88.0, 42.0, 90.6, 43.6), (39.8, 11.0, 43.2, 15.2), (3.2, 51.0, 7.3, 53.7),
     (135.0, -31.0, 141.0, -27.0), (-69.0, -50.0, -63.0, -42.0), (6.0, 33.0, 9.5, 35.0), (51.0, 43.0, 60.0, 46.0), (29.0, 29.0, 31.5, 31.7),
 )  # fmt: skip
 """Boxes (west, south, east, north) of land below the sea: Dead Sea, Caspian, Death Valley, Salton, Qattara, Turpan, ..."""
-CELL_METRES, PIXEL_METRES = 9276.0, 9784.0
-"""Sides of a cell of 5 arc-minutes, north to south, and of a base pixel, both at the equator."""
-GROWTH = 0.35
-"""Exponent with which the spread inside a square grows with its side at 10 km: 0.3 on hills, 0.44 on high mountains (135 SRTM cells)."""
-MISSED = 0.08
-"""Octaves that the prior's typical spread is below that known of 17,683 base pixels (SRTM)."""
 AROUND = 7
 """Base pixels along the side of what counts as surroundings of one when texture is predicted."""
 WHITE, SNOW, ICE = 255.0, 200.0, 222.0
 """Lighter than `SNOW` Blue Marble is snow and ice, most of it saturated. Its white becomes `ICE`: whiter, ice would have no room for sides
 that face the sun or do not."""
-Raster = NDArray[np.float32]
-
-
-def mercator(raster: NDArray[Any], order: int = 1) -> Raster:
-    """Resample a global equirectangular raster (H, W) to the base grid (SIDE, SIDE)."""
-    height, width = raster.shape
-    latitudes = np.array([latitude_from_row(BASE_LEVEL, row + 0.5) for row in range(SIDE)])
-    rows = (90 - latitudes) / 180 * height - 0.5
-    columns = (np.arange(SIDE) + 0.5) / SIDE * width - 0.5 + 4
-    wrapped = np.concatenate([raster[:, -4:], raster, raster[:, :4]], axis=1).astype(np.float32)
-    grid = np.stack(np.meshgrid(rows, columns, indexing="ij"))
-    out: Raster = ndimage.map_coordinates(wrapped, grid, order=order, mode="nearest")
-    return out
 
 
 def add(archive: zipfile.ZipFile, name: str, packed: bytes) -> None:
@@ -86,7 +62,7 @@ def write_mask(archive: zipfile.ZipFile, land: NDArray[np.bool_]) -> None:
 def in_depression() -> NDArray[np.bool_]:
     """Base pixels in the listed depressions."""
     longitudes = (np.arange(SIDE) + 0.5) / SIDE * 360 - 180
-    latitudes = np.array([latitude_from_row(BASE_LEVEL, row + 0.5) for row in range(SIDE)])
+    latitudes = row_latitudes()
     inside = np.zeros((SIDE, SIDE), bool)
     for west, south, east, north in DEPRESSIONS:
         inside |= ((latitudes >= south) & (latitudes <= north))[:, None] & ((longitudes >= west) & (longitudes <= east))[None, :]
@@ -207,29 +183,21 @@ def write_coarse_levels(archive: zipfile.ZipFile, rasters: dict[str, NDArray[Any
             write_level(archive, level, stored)
 
 
-def inside_pixels(cells: Raster) -> Raster:
-    """log2 of the spread inside base pixels from that inside cells: pixels narrow with latitude both ways, cells one way."""
-    narrowing = np.cos(np.radians([latitude_from_row(BASE_LEVEL, row + 0.5) for row in range(SIDE)])) ** 2
-    areas = PIXEL_METRES**2 * narrowing / (CELL_METRES**2 * (1 + narrowing) / 2)
-    variance = mercator(np.exp2(2 * cells))
-    correction = (GROWTH / 2 * np.log2(areas) + MISSED).astype(np.float32)
-    return np.asarray(0.5 * np.log2(variance) + correction[:, None], np.float32)
-
-
-def base_rasters(data: Path, mask: CoastMask, prior: Path | None) -> dict[str, NDArray[Any]]:
-    """Elevation (int16 m), relief and texture (log2), colour (uint8) and land of the base grid; `prior` as in `build`."""
+def base_rasters(data: Path, mask: CoastMask, prior: Path | None, heights: Path | None) -> dict[str, NDArray[Any]]:
+    """Elevation (int16 m), relief and texture (log2), colour (uint8) and land of the base grid; the last arguments as in `build`."""
     coarse = load_pack(data, "earth_coarse")
     sea = np.concatenate([mask.land(BASE_LEVEL, 0, row, 256, SIDE) for row in range(0, SIDE, 256)])
     tint = natural_earth(data)
     quarters = quarters_of_cells(tint)
     cells = predict(coarse, tint) if prior is None else Prior.load(prior)
-    height, relief = mercator(cells.height, order=3), inside_pixels(cells.relief)
+    height = mercator(cells.height, order=3) if heights is None else np.load(heights)["heights"]
+    relief = inside_pixels(cells.relief)
     lakes = find_lakes(tint, sea, height)
     land = np.rint(sea * (1 - lakes.share)).astype(np.int32)
     mean_tint = ndimage.gaussian_filter(quarters.mean(axis=0), (0, 0.7, 0.7), mode="nearest")
     bare = summer(coarse | {"etopo5": cells.height}, mean_tint)
     filled = continue_under_sea(bare, coarse["land255"] * (1 - cells_of_square(lakes.share)))
-    colour = np.stack([mercator(filled[..., c]) for c in range(3)], axis=-1)
+    colour, even = (np.stack([mercator(filled[..., c], order) for c in range(3)], axis=-1) for order in (3, 1))
     water = lakes.surface.astype(np.float32)
     shores = ndimage.maximum_filter(np.where(lakes.share > 0, water, -1e4), 3)
     height = np.where((lakes.share == 0) & (shores > -1e4), np.maximum(height, shores + 1), height)
@@ -237,24 +205,21 @@ def base_rasters(data: Path, mask: CoastMask, prior: Path | None) -> dict[str, N
     elevation = (np.where(lakes.share > 0, lake_shore(over, land, relief), over) + lakes.surface).astype(np.int16)
     light = np.clip(colour + lift(colour.mean(axis=-1, keepdims=True)), 0, WHITE)
     return {
-        "elevation": elevation, "relief": relief, "texture": texture_spread(colour, relief),
+        "elevation": elevation, "relief": relief, "texture": texture_spread(even, relief),
         "colour": np.rint(toned(light)).astype(np.uint8),
         "land": land, "water": lakes.surface,
     }  # fmt: skip
 
 
-def build(data: Path, out: Path, geometry: Path | None, prior: Path | None) -> None:
+def build(data: Path, out: Path, prior: Path | None, heights: Path | None) -> None:
     """Write coast.zip and base.zip into `out`.
 
-    `geometry` is the exported network that re-sharpens blurred land, `prior` what `relief_prior` wrote, if it need not be made again.
+    `prior` is what `relief_prior` wrote, if it need not be made again, `heights` what `sharpening` wrote, if ETOPO5 is to be sharpened.
     """
     out.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(out / "coast.zip", "w") as archive:
         write_mask(archive, ~np.asarray(load_pack(data, "globe_combined_mask_compressed")["mask"]))
-    rasters = base_rasters(data, CoastMask(RasterArchive(out / "coast.zip", capacity=648)), prior)
-    if geometry is not None:
-        spec = stage_spec(GeometryRefiner(), "geometry", (1.0,))
-        rasters["elevation"] = sharpen(geometry, StageSpec(**spec), rasters["elevation"], rasters["relief"], rasters["land"])
+    rasters = base_rasters(data, CoastMask(RasterArchive(out / "coast.zip", capacity=648)), prior, heights)
     with zipfile.ZipFile(out / "base.zip", "w") as archive:
         tiles: dict[str, NDArray[Any]] = {
             "elevation": rasters["elevation"],
@@ -271,12 +236,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=data_folder, required=True)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "bundle" / "data" / "earth")
-    parser.add_argument(
-        "--geometry", type=existing_file, help="exported geometry network that re-sharpens blurred land (default: leave it)"
-    )
     parser.add_argument("--prior", type=existing_file, help="what relief_prior wrote (default: it is made, in some ten minutes)")
+    parser.add_argument("--heights", type=existing_file, help="what sharpening wrote (default: heights are ETOPO5's)")
     given = parser.parse_args()
-    build(given.data, given.out, given.geometry, given.prior)
+    build(given.data, given.out, given.prior, given.heights)
 
 
 if __name__ == "__main__":

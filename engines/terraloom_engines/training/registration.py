@@ -23,13 +23,8 @@ MARGIN = 0.01
 
 def registered(source: Raster, truth: Raster, land: NDArray[np.bool_]) -> Raster:
     """Heights `source` (H, W) of the whole globe moved to where they agree best with `truth` on `land`, blended between sources."""
-    reference = detail(np.where(land, truth, 0))
-    power = region((reference * land) ** 2)
     moved = [moved_by(source, offset) for offset in OFFSETS]
-    scores = []
-    for candidate in moved:
-        shape = detail(np.where(land, candidate, 0)) * land
-        scores.append(region(reference * shape) / np.sqrt(power * region(shape**2) + 1))
+    scores = [agreement(candidate, truth, land) for candidate in moved]
     scores[0] = scores[0] + np.float32(MARGIN)
     chosen = np.argmax(scores, axis=0)
     shares = [smooth((chosen == number).astype(np.float32), REGION / 4) for number in range(len(OFFSETS))]
@@ -37,6 +32,13 @@ def registered(source: Raster, truth: Raster, land: NDArray[np.bool_]) -> Raster
     print(f"registered: of the land's cells {parts}", flush=True)
     total: Raster = sum(share * candidate for share, candidate in zip(shares, moved, strict=True)) / np.add.reduce(shares)
     return total.astype(np.float32)
+
+
+def agreement(heights: Raster, truth: Raster, land: NDArray[np.bool_]) -> Raster:
+    """Correlation (H, W) of the details of two global rasters on `land`, around every cell."""
+    reference, shape = (detail(np.where(land, raster, 0)) * land for raster in (truth, heights))
+    alike: Raster = region(reference * shape) / np.sqrt(region(reference**2) * region(shape**2) + 1)
+    return alike
 
 
 def moved_by(values: Raster, offset: tuple[float, float]) -> Raster:
