@@ -79,6 +79,16 @@ def test_borders_of_large_blocks_are_as_rough_as_what_lies_between() -> None:
     assert 0.95 < np.exp(np.mean(np.log(ratios))) < 1.05
 
 
+def test_creep_leaves_no_steps_at_the_borders_of_coarser_pixels() -> None:
+    world, ratios = open_world("earth"), []
+    for place in ((8.0, 46.5), (-101.5, 38.5), (138.5, 36.2), (20.0, 47.0), (30.0, -2.0), (86.9, 27.9)):
+        height = world.field(tile_from_lonlat(16, *place)).crop(0).channel("elevation") * ELEVATION_UNIT
+        for raster in (height, height.T):
+            steps = np.abs(np.diff(raster, axis=1)).mean(axis=0)
+            ratios += [steps[border] / steps[max(border - 12, 0) : border + 13].mean() for border in range(15, 240, 16)]
+    assert 0.96 < np.mean(ratios) < 1.03, "without `FINE_KINKS` it is 1.05"
+
+
 @pytest.mark.parametrize("place", [(20.0, 47.0), (-60.0, -4.0)], ids=["a plain", "a lowland with forest"])
 def test_gentle_land_stays_gentle_to_pixels_of_a_metre(place: tuple[float, float]) -> None:
     world = open_world("earth")
