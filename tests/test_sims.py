@@ -19,7 +19,7 @@ from terraloom_sims.course import RADIUS, RESTING, Motion, Simulation, Surface, 
 
 SCRIPTS = Path(__file__).parent.parent / "sdk/sims"
 PAGE = Path(__file__).parent.parent / "docs/physics.md"
-PLACE, LEVEL = (-101.6, 33.6), 16
+PLACE, LEVEL = (-101.7, 33.6), 16
 BEYOND = 1.0
 """Metres past the border of two tiles that a ball gets at least, whichever way the land there slopes: two of its radii."""
 """Plains of Texas, where a ball rolls gently; samples are 4 m apart."""
