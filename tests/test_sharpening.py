@@ -14,6 +14,7 @@ from scipy import ndimage  # noqa: E402
 
 from terraloom_engines.training import sharpening  # noqa: E402
 from terraloom_engines.training.sharpening import Evidence, Sharpener, drawn, report, train  # noqa: E402
+from terraloom_engines.training.slimming import MismatchError  # noqa: E402
 
 
 def painted_land(side: int) -> Evidence:
@@ -42,6 +43,9 @@ def test_a_picture_of_slopes_sharpens_heights_that_were_never_learnt_from(
     train(seen, 20, checkpoint, bfloat16=False)
     model = train(seen, 60, checkpoint, bfloat16=False)
     steps = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]
+    (tmp_path / "other.pt").write_bytes(b"weights of something else")
+    with pytest.raises(MismatchError, match="other.pt is no checkpoint of this network: move it, or name another --out"):
+        train(seen, 20, tmp_path / "other.pt", bfloat16=False)
     assert steps == ["step 20", "step 40", "step 60"], "the second run did not go on from where the first had come to"
     heights = drawn(model, seen)
     apart = (seen.rasters["land"][0] == 255) & sharpening.held_out(192)

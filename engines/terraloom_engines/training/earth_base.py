@@ -239,6 +239,8 @@ def main() -> None:
     parser.add_argument("--prior", type=existing_file, help="what relief_prior wrote (default: it is made, in some ten minutes)")
     parser.add_argument("--heights", type=existing_file, help="what sharpening wrote (default: heights are ETOPO5's)")
     given = parser.parse_args()
+    if given.heights and "heights" not in np.load(given.heights):
+        parser.error(f"{given.heights} is not what sharpening wrote: it has no heights")
     build(given.data, given.out, given.prior, given.heights)
 
 

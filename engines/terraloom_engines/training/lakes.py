@@ -1,4 +1,4 @@
-"""Lakes of the base: where they are from Natural Earth II (5 km, public domain), how high from ETOPO5 or from the maps.
+"""Lakes of the base: where they are from Natural Earth II (5 km, public domain), how high from the base or from the maps.
 
 Natural Earth II paints water in one blue. What is blue inland and at least two pixels wide is a lake; thinner lines are rivers, which are
 left to the land, and so are the arms that rivers make of lakes. ETOPO5 knows the surface of some lakes and the floor of others: where it

@@ -58,6 +58,12 @@ def random_filters(count: int, device: torch.device) -> Tensor:
     return torch.randn(count, FILTER_SIDE, FILTER_SIDE, device=device) * window
 
 
+def unit_filters(device: torch.device) -> Tensor:
+    """The fixed filters and one draw of the random ones (F, 9, 9), each of norm 1."""
+    kernels = torch.cat([derivative_filters().to(device), random_filters(RANDOM_FILTERS, device)])
+    return kernels / kernels.flatten(1).norm(dim=1)[:, None, None]
+
+
 def mean_response(planes: Tensor, kernels: Tensor) -> Tensor:
     """Mean absolute response (N, 1, h - 8, w - 8) of planes (N, 1, h, w) to kernels (F, 9, 9).
 
@@ -78,8 +84,7 @@ def mean_response(planes: Tensor, kernels: Tensor) -> Tensor:
 
 def sliced_distance(mask: Tensor, device: torch.device) -> Callable[[Tensor], Tensor]:
     """Mean absolute filter response of the difference of two child rasters (N, C, 2h, 2w), for one draw of the random filters."""
-    kernels = torch.cat([derivative_filters().to(device), random_filters(RANDOM_FILTERS, device)])
-    kernels = kernels / kernels.flatten(1).norm(dim=1)[:, None, None]
+    kernels = unit_filters(device)
     fine = functional.interpolate(mask, scale_factor=2)
     weights = (functional.avg_pool2d(fine, FILTER_SIDE, stride=1) > 0.999).to(fine.dtype)
 

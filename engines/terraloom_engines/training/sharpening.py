@@ -3,17 +3,19 @@
 ETOPO5 is a mean over 20 to 40 km in Tibet, the Andes and much of Africa and Asia. The cascade conserves its base, so valleys of 10 to 40 km
 would be missing there for ever. But Natural Earth II has them in its painted shading of 5 km, and Blue Marble in its snow and forests: a
 network that has seen heights beside pictures can tell the ones from the others. It learns by a proper score of two draws (`objective`), so
-that what pictures do not tell is drawn, not left out. A modern grid teaches it, and none of that grid comes into the base: strips that the
-network never saw come out as near to it as those that it has learnt from.
+that what pictures do not tell is drawn, not left out. A modern grid teaches it, of which nothing is shipped: strips that the network
+never saw gain nearly as much as those that it has learnt from (`report`).
 
     python -m terraloom_engines.training.sharpening --data DATA --prior PRIOR.npz --out HEIGHTS.npz
 """
 
 import argparse
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -23,10 +25,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from terraloom_engines.training.base_grid import SIDE, Raster, inside_pixels, mercator, row_latitudes
-from terraloom_engines.training.objective import derivative_filters, mean_response, patch_norms, random_filters
+from terraloom_engines.training.objective import FILTER_SIDE, mean_response, patch_norms, unit_filters
 from terraloom_engines.training.rasters import data_folder, existing_file, load_pack
 from terraloom_engines.training.registration import agreement
 from terraloom_engines.training.relief_prior import Prior, natural_earth
+from terraloom_engines.training.slimming import MismatchError
 from terraloom_engines.training.train import computes_bfloat16
 
 WIDTHS = (48, 64, 96)
@@ -221,9 +224,8 @@ def batches(seen: Evidence, rng: np.random.Generator) -> Iterator[dict[str, Tens
 
 def score(first: Tensor, second: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     """Energy score of two draws (N, 1, h, w): norms of patches, and of filters slid over the raster."""
-    kernels = torch.cat([derivative_filters(), random_filters(12, torch.device("cpu"))])
-    kernels = kernels / kernels.flatten(1).norm(dim=1)[:, None, None]
-    whole = (functional.avg_pool2d(mask, kernels.shape[-1], stride=1) > 0.999).to(mask.dtype)
+    kernels = unit_filters(truth.device)
+    whole = (functional.avg_pool2d(mask, FILTER_SIDE, stride=1) > 0.999).to(mask.dtype)
 
     def distance(error: Tensor) -> Tensor:
         sliced = (mean_response(error, kernels) * whole).sum() / whole.sum().clamp(min=1)
@@ -232,28 +234,35 @@ def score(first: Tensor, second: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     return 0.5 * (distance(first - truth) + distance(second - truth)) - 0.5 * distance(first - second)
 
 
-def train(seen: Evidence, steps: int, checkpoint: Path, *, bfloat16: bool) -> Sharpener:
-    """Train until `steps` are done, going on from `checkpoint` if it is there; returns the mean of the last weights."""
+def train(seen: Evidence, steps: int, checkpoint: Path, *, device: str = "cpu", bfloat16: bool) -> Sharpener:
+    """Train until `steps` are done, going on from `checkpoint` if it is there; returns the mean of the last weights.
+
+    Raises MismatchError for a checkpoint that is none of this network.
+    """
     torch.manual_seed(SEED)
-    model, average = Sharpener().to(memory_format=torch.channels_last), Sharpener()
+    model, average = Sharpener().to(device, memory_format=torch.channels_last), Sharpener().to(device)
     average.load_state_dict(model.state_dict())
     optimiser = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=1e-3)
     done, total = 0, 0.0
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        done = state["done"]
+        try:
+            state = torch.load(checkpoint, map_location=device, weights_only=True)
+            model.load_state_dict(state["model"])
+            average.load_state_dict(state["average"])
+            optimiser.load_state_dict(state["optimiser"])
+            done = state["done"]
+        except (KeyError, RuntimeError, UnpicklingError):
+            raise MismatchError(f"{checkpoint} is no checkpoint of this network: move it, or name another --out") from None
     noise, material = torch.Generator().manual_seed(SEED + done), batches(seen, np.random.default_rng(SEED + done))
     while done < steps:
-        batch = next(material)
+        batch = {name: values.to(device) for name, values in next(material).items()}
         fall = 0.5 + 0.5 * math.cos(math.pi * done / steps)
         for group in optimiser.param_groups:
             group["lr"] = LEARNING_RATE * min(1.0, (done + 1) / 100) * fall + LEARNING_RATE / 100
         truth = ((batch["truth"] - batch["height"]) / unit_of(batch["relief"])).clamp(-LARGEST, LARGEST)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            draws = [model(batch, draw_noises(BATCH, SIDE_LEARNT, SIDE_LEARNT, noise)).float() for _ in range(2)]
+        noises = [[part.to(device) for part in draw_noises(BATCH, SIDE_LEARNT, SIDE_LEARNT, noise)] for _ in range(2)]
+        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+            draws = [model(batch, each).float() for each in noises]
         loss = score(draws[0], draws[1], truth, batch["mask"])
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -268,8 +277,9 @@ def train(seen: Evidence, steps: int, checkpoint: Path, *, bfloat16: bool) -> Sh
             print(f"step {done}: {total / EVERY:.3f}", flush=True)
             total = 0.0
             state = {"model": model.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
-            torch.save(state | {"done": done}, checkpoint)
-    return average
+            torch.save(state | {"done": done}, checkpoint.with_suffix(".part"))
+            os.replace(checkpoint.with_suffix(".part"), checkpoint)
+    return average.cpu()
 
 
 def drawn(model: Sharpener, seen: Evidence, draws: int = DRAWS) -> Raster:
@@ -324,16 +334,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=data_folder, required=True)
     parser.add_argument("--prior", type=existing_file, required=True, help="what relief_prior wrote")
-    parser.add_argument("--out", type=Path, required=True, help="where to write the heights; the checkpoint lies beside, as .pt")
+    parser.add_argument("--out", type=Path, required=True, help="where to write the heights, as .npz; the checkpoint lies beside, as .pt")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--steps", type=int, default=6000, help="of training (default: 6000, 32 minutes of two cores)")
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
+    if min(given.steps, given.threads) < 1:
+        parser.error("--steps and --threads are at least 1")
+    given.out.parent.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(given.threads)
     seen = evidence(given.data, Prior.load(given.prior))
-    model = train(seen, given.steps, given.out.with_suffix(".pt"), bfloat16=computes_bfloat16("cpu"))
+    try:
+        bfloat16 = computes_bfloat16(given.device)
+        model = train(seen, given.steps, given.out.with_suffix(".pt"), device=given.device, bfloat16=bfloat16)
+    except MismatchError as error:
+        parser.error(str(error))
     heights = drawn(model, seen)
+    np.savez(given.out.with_suffix(".npz"), heights=heights)
     print(report(heights, seen), flush=True)
-    np.savez(given.out, heights=heights)
 
 
 if __name__ == "__main__":
