@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from terraloom_engines.breaching import MARGIN
 from terraloom_engines.bundle.base import Base
-from terraloom_engines.conservation import interleave, split_children
+from terraloom_engines.cascade import known_below
+from terraloom_engines.conservation import interleave
 from terraloom_engines.field import ELEVATION_UNIT
 from terraloom_engines.lifting import LiftingStage, Waters
 from terraloom_engines.runtimes import Graph
@@ -140,8 +141,7 @@ class Heights:
     def _children(self, stage: LiftingStage, window: Window, *parents: NDArray[np.int32]) -> Rasters:
         """One step down, in the parents' order."""
         elevation, relief, land, water = parents
-        mask = self._base.child_land(window.level + 1, 2 * window.column, 2 * window.row, 2 * window.side)
-        waters = Waters(land, water, None if mask is None else split_children(mask))
+        waters = Waters.above(land, water, known_below(self._base, window))
         made = stage.drained(window, elevation, waters, stage.refine(window, elevation, relief, waters, None))
         still = np.kron(water[stage.spec.halo : -stage.spec.halo, stage.spec.halo : -stage.spec.halo], np.ones((2, 2), np.int32))
         known = [interleave(made.elevation), interleave(made.relief), interleave(made.land), still]

@@ -12,7 +12,8 @@ for module in ("torch", "sklearn", "scipy"):
 import torch  # noqa: E402
 from scipy import ndimage  # noqa: E402
 
-from terraloom_engines.training import sharpening  # noqa: E402
+from terraloom_engines.training import mountains, sharpening  # noqa: E402
+from terraloom_engines.training.samples import haar_details  # noqa: E402
 from terraloom_engines.training.sharpening import Evidence, Sharpener, drawn, report, train  # noqa: E402
 from terraloom_engines.training.slimming import MismatchError  # noqa: E402
 
@@ -31,7 +32,7 @@ def painted_land(side: int) -> Evidence:
     }  # fmt: skip
     rasters = {name: raster[None] for name, raster in plain.items()} | {"colour": np.full((3, side, side), 90.0, np.float32)}
     light = np.clip(150 + 0.4 * (south + east), 0, 255).astype(np.uint8)
-    return Evidence(rasters, np.repeat(light[None], 3, axis=0), truth)
+    return Evidence(rasters, {"tint": np.repeat(light[None], 3, axis=0), "children": fine[None]}, truth)
 
 
 def test_a_picture_of_slopes_sharpens_heights_that_were_never_learnt_from(
@@ -65,7 +66,7 @@ def test_windows_leave_no_joint_and_the_globe_closes(monkeypatch: pytest.MonkeyP
     np.testing.assert_allclose(drawn(model, seen), whole, atol=0.05)
     there = np.roll(np.arange(256), 128)
     turned = Evidence({name: raster[..., there] for name, raster in seen.rasters.items()},
-                      np.roll(seen.tint, 256, axis=-1), seen.truth[:, there])  # fmt: skip
+                      {name: np.roll(raster, 256, axis=-1) for name, raster in seen.fine.items()}, seen.truth[:, there])  # fmt: skip
     features = sharpening.features(sharpening.tensors([turned.cut(0, 64, 256, 128)]))
     beside = sharpening.features(sharpening.tensors([seen.cut(0, 192, 256, 128)]))
     torch.testing.assert_close(features, beside)
@@ -74,7 +75,7 @@ def test_windows_leave_no_joint_and_the_globe_closes(monkeypatch: pytest.MonkeyP
 def test_windows_that_are_learnt_from_are_turned_with_their_light() -> None:
     """Painted light falls along the diagonal: over it windows may be turned, picture and heights together."""
     seen = painted_land(256)
-    batch = next(sharpening.batches(seen, np.random.default_rng(0)))
+    batch = next(sharpening.batches(seen, seen.learnt, np.random.default_rng(0)))
     assert batch["truth"].shape == batch["mask"].shape == (sharpening.BATCH, 1, sharpening.SIDE_LEARNT, sharpening.SIDE_LEARNT)
     lights = torch.nn.functional.avg_pool2d(batch["tint"][:, :1], 2).numpy()[:, 0]
     for heights, light, land, mask in zip(batch["truth"].numpy()[:, 0], lights, batch["land"], batch["mask"], strict=True):
@@ -82,3 +83,22 @@ def test_windows_that_are_learnt_from_are_turned_with_their_light() -> None:
         assert np.corrcoef(slope.ravel(), light[1:, 1:].ravel())[0, 1] > 0.6
         assert not mask[land == 0].any(), "sea is nothing to learn from"
     assert (batch["mask"].mean(dim=(1, 2, 3)) > 0.3).all()
+
+
+def test_a_picture_of_slopes_tells_what_is_inside_pixels_that_were_never_learnt_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharpening, "HELD_OUT", (32, 4))
+    seen = painted_land(192)
+    known = np.ones((192, 192), bool)
+    learnt = mountains.rough_land(seen) & ~sharpening.held_out(192)
+    model = train(seen, 60, tmp_path / "details.pt", mountains.DETAILS, learnt, bfloat16=False)
+    details = sharpening.drawn_metres(model, seen, mountains.rough_land(seen), draws=1)
+    apart = mountains.rough_land(seen) & sharpening.held_out(192)
+    real = haar_details(seen.fine["children"])[0]
+    alike = [float(np.corrcoef(made[apart], true[apart])[0, 1]) for made, true in zip(details, real, strict=True)]
+    assert min(alike[:2]) > 0.5, f"details correlate {alike}"
+    assert f"held out: details correlate {alike[0]:.2f}" in mountains.report(details, seen, known)
+    full = mountains.at_full_power(details, seen, known)
+    powers = [[float((each[:, learnt] ** 2).mean(axis=1)[k]) for k in range(3)] for each in (full, real)]
+    np.testing.assert_allclose(*powers, rtol=1e-3)

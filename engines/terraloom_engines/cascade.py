@@ -60,10 +60,11 @@ class Step(Protocol):
         """Parent pixels lost on each side."""
         ...
 
-    def fields(self, parent: Field, children: Sequence[TileId], mask: Steps | None) -> list[Field]:
+    def fields(self, parent: Field, children: Sequence[TileId], known: Steps | None) -> list[Field]:
         """The fields of the children, with a halo twice the loss; the parent's has as many pixels.
 
-        `mask` is the land fraction (4, side, side) of what lies below their window, where the base knows it.
+        `known` is what the base knows of what lies below their window: the land fraction (4, side, side), and where it has them details of
+        the relief (`Base.details`) after it, (8, side, side).
         """
         ...
 
@@ -105,11 +106,11 @@ class Stages(NamedTuple):
         """Parent pixels lost on each side to the two networks."""
         return self.lifting.spec.halo + self.imagery.spec.halo
 
-    def fields(self, parent: Field, children: Sequence[TileId], mask: Steps | None) -> list[Field]:
+    def fields(self, parent: Field, children: Sequence[TileId], known: Steps | None) -> list[Field]:
         """As every step does."""
-        return cut_fields(self._rasters(parent, step_window(parent, children, self.loss), mask), children, 2 * self.loss)
+        return cut_fields(self._rasters(parent, step_window(parent, children, self.loss), known), children, 2 * self.loss)
 
-    def _rasters(self, parent: Field, window: Window, mask: Steps | None) -> Steps:
+    def _rasters(self, parent: Field, window: Window, known: Steps | None) -> Steps:
         """Geometry first, then imagery that knows it, below a window, with the halo.
 
         While heights are finished, colour is told what it needs of the parents alone; while colours are, water cuts valleys. Networks have
@@ -118,7 +119,7 @@ class Stages(NamedTuple):
         lifting, colouring = self.lifting, self.imagery
         rows, columns = place_in_field(parent, window)
         elevation, relief, land, *bands, texture, water = data = np.ascontiguousarray(parent.data[:, rows, columns])
-        waters, within = Waters(land, water, mask), window.inner(lifting.spec.halo)
+        waters, within = Waters.above(land, water, known), window.inner(lifting.spec.halo)
         outer = slice(lifting.spec.halo, window.side - lifting.spec.halo)
         heights, spreads = elevation[outer, outer], texture[outer, outer]
         colour = data[CHANNELS.index("red") :][: len(bands), outer, outer]
@@ -161,6 +162,15 @@ def window_sides(lifting: StageSpec, imagery: StageSpec, across: int = 1) -> dic
     """Parent pixels along the side of each network's window, for `across` tiles along the side of what it makes: 1, or 2 for siblings."""
     side = across * TILE_SIZE // 2 + 4 * (lifting.halo + imagery.halo)
     return {"geometry": side, "imagery": side - 2 * lifting.halo}
+
+
+def known_below(base: Base, window: Window) -> Steps | None:
+    """What a base knows of the children of a window's pixels, as steps take it."""
+    land = base.child_land(window.level + 1, 2 * window.column, 2 * window.row, 2 * window.side)
+    details = base.details(window.level, window.column, window.row, window.side)
+    if land is None:
+        return None
+    return split_children(land) if details is None else np.concatenate([split_children(land), details])
 
 
 class Cascade:
@@ -210,11 +220,4 @@ class Cascade:
         """One step down, for a child, or for it and its siblings."""
         children = (child,) if joined is None else parent.tile.children
         step = self._step if joined is None else joined
-        return step.fields(parent, children, self._mask(step_window(parent, children, step.loss)))
-
-    def _mask(self, window: Window) -> Steps | None:
-        """The children's land fraction (4, side, side), where the base has a mask for their level."""
-        land = self._base.child_land(window.level + 1, 2 * window.column, 2 * window.row, 2 * window.side)
-        if land is None:
-            return None
-        return split_children(land)
+        return step.fields(parent, children, known_below(self._base, step_window(parent, children, step.loss)))

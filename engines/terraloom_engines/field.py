@@ -14,6 +14,7 @@ COLOUR_UNIT = 1 / 64
 LOG_UNIT = 1 / 256
 """Octaves per stored step of `relief` and `texture`: log2 of the standard deviation inside a pixel (metres; 8-bit steps)."""
 LAND_FULL = 255
+DETAIL_UNIT = 1 / 8
 """Value of `land` where a pixel is land altogether; 0 is water altogether."""
 
 CHANNELS = ("elevation", "relief", "land", "red", "green", "blue", "texture", "water")

@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from terraloom_engines import breaching, creep
 from terraloom_engines.conservation import bound_scale, conserve, deviations, keep_sides, lean_to_land
-from terraloom_engines.field import ELEVATION_UNIT, LAND_FULL, LOG_UNIT
+from terraloom_engines.field import DETAIL_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.runtimes import Graph
 from terraloom_engines.stages import Array, StageSpec, Window, draw_noise, draw_sample, in_units
 from terraloom_engines.upsampling import REACH as KINK_REACH
@@ -86,12 +87,21 @@ def not_below(stored: Steps, spread: NDArray[np.float32]) -> Steps:
 class Waters:
     """What a window's parents know of water: land fraction and the water's surface, stored rasters (side, side).
 
-    `mask` is the children's land fraction beside the sea, (4, side, side), where a mask knows it: lakes are not in it.
+    `mask` is the children's land fraction beside the sea, (4, side, side), where a mask knows it: lakes are not in it. `details` is what is
+    known of the children's relief beyond that (`Base.details`), (4, side, side).
     """
 
     land: Steps
     surface: Steps
     mask: Steps | None
+    details: Steps | None = None
+
+    @classmethod
+    def above(cls, land: Steps, surface: Steps, known: Steps | None) -> Self:
+        """Of parents' rasters, and what a base knows of their children: `mask`, and `details` after it where there are any."""
+        if known is None or len(known) == 4:
+            return cls(land, surface, known)
+        return cls(land, surface, known[:4], known[4:])
 
 
 @dataclass(frozen=True)
@@ -233,6 +243,9 @@ class LiftingStage:
 
     def finished(self, sample: Array, window: Window, elevation: Steps, relief: Steps, waters: Waters) -> Geometry:
         """The integers of a sample; the other arguments are those of `refine`."""
+        if waters.details is not None:
+            inner = slice(self.spec.halo, window.side - self.spec.halo)
+            sample = informed(sample, waters.details[:, inner, inner], self.spec)
         return finished_geometry(sample, self.spec, window, elevation, relief, waters)
 
     def drained(self, window: Window, elevation: Steps, waters: Waters, drawn: Geometry) -> Geometry:
@@ -260,6 +273,19 @@ def room(over: Steps, coast: Steps, gsd: NDArray[np.float32]) -> tuple[NDArray[n
     depth = np.maximum(np.abs(over) - 2, 0).astype(np.float32) * np.float32(TO_THE_WATER)
     below = np.where((coast == LAND_FULL) & (over >= 1), np.minimum(depth, reach), reach)
     return below, np.where((coast == 0) & (over <= -1), np.minimum(depth, reach), reach)
+
+
+def informed(sample: Array, known: Steps, spec: StageSpec) -> Array:
+    """A sample (7, H, W) with known details in the place of drawn ones, to the share that they are known; the variance stays.
+
+    `known` (4, H, W) as `Base.details` has it.
+    """
+    out, share = sample.copy(), known[3].astype(np.float32)
+    share *= np.float32(1 / LAND_FULL)
+    out[:3] *= np.sqrt(np.float32(1) - share * share)
+    share *= np.float32(DETAIL_UNIT / spec.detail_scale)
+    out[:3] += known[:3].astype(np.float32) * share
+    return out
 
 
 def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation: Steps, relief: Steps, waters: Waters) -> Geometry:

@@ -7,6 +7,7 @@ import numpy as np
 
 from terraloom_engines.cascade import Step, step_window
 from terraloom_engines.field import CHANNELS, LAND_FULL, Field
+from terraloom_engines.lifting import Steps
 from terraloom_engines.runtimes import Array, Graph
 from terraloom_engines.stages import StageSpec
 from terraloom_engines.tiling import TILE_SIZE, TileId
@@ -84,16 +85,23 @@ def sizes_agree(small: Graph, large: Graph, spec: StageSpec, network: str, side:
 
 
 def steps_agree(first: Step, second: Step, across: int = 1) -> bool:
-    """Whether two steps make the same integers of the first child of a field with every kind of land and water.
+    """Whether two steps make the same integers of the first child of a field with every kind of land and water, with and without known
+    details.
 
     The second makes it alone too, or (`across` 2) with its siblings.
     """
-    parent = _rough_field(TileId(6, 33, 22), 2 * first.loss)
-    mask = np.random.default_rng(20260102).choice((0, 90, 200, LAND_FULL), (4, *parent.data.shape[1:])).astype(np.int32)
+    parent, rng = _rough_field(TileId(6, 33, 22), 2 * first.loss), np.random.default_rng(20260102)
+    shape = parent.data.shape[1:]
+    mask = rng.choice((0, 90, 200, LAND_FULL), (4, *shape)).astype(np.int32)
+    details = [rng.integers(-9, 10, (3, *shape)), rng.choice((0, 90, LAND_FULL), (1, *shape))]
+    return all(_agree(first, second, across, parent, known) for known in (mask, np.concatenate([mask, *details]).astype(np.int32)))
+
+
+def _agree(first: Step, second: Step, across: int, parent: Field, known: Steps) -> bool:
     children, made = parent.tile.children, []
     for step, count in ((first, 1), (second, across**2)):
         side = step_window(parent, children[:count], step.loss).side
-        made.append(step.fields(parent, children[:count], np.ascontiguousarray(mask[:, :side, :side]))[0].data)
+        made.append(step.fields(parent, children[:count], np.ascontiguousarray(known[:, :side, :side]))[0].data)
     return bool(np.array_equal(made[0], made[1]))
 
 

@@ -13,23 +13,35 @@ from PIL import Image
 
 from terraloom.errors import DataLossError
 
+RAW = "="
+"""After the type of an array whose bytes are packed as they are."""
 
-def pack_array(values: NDArray[np.generic], level: int = 19) -> bytes:
-    """Lossless bytes of an integer or boolean array of one or two axes: column and row differences, byte planes, zstd of a `level`."""
-    if values.dtype == np.bool_:
+
+def pack_array(values: NDArray[np.generic], level: int = 19, *, raw: bool = False) -> bytes:
+    """Lossless bytes of an integer or boolean array of one or two axes: column and row differences, byte planes, zstd of a `level`.
+
+    `raw` leaves differences out: what varies from pixel to pixel as much as over all is longer with them.
+    """
+    if raw:
+        planes = np.ascontiguousarray(values).tobytes()
+    elif values.dtype == np.bool_:
         planes = np.packbits(values.view(np.uint8)).tobytes()
     else:
         delta = np.diff(np.diff(values, axis=-1, prepend=values.dtype.type(0)), axis=0, prepend=values.dtype.type(0))
         planes = np.ascontiguousarray(delta).view(np.uint8).reshape(-1, values.itemsize).T.tobytes()
-    header = np.array([len(values), values.shape[-1]], "<u4").tobytes() + values.dtype.str.encode().ljust(4)
+    kind = values.dtype.str + RAW * raw
+    header = np.array([len(values), values.shape[-1]], "<u4").tobytes() + kind.encode().ljust(4)
     return header + zstandard.ZstdCompressor(level=level).compress(planes)
 
 
 def unpack_array(packed: bytes) -> NDArray[np.generic]:
     """Inverse of `pack_array` for arrays of two axes."""
     height, width = (int(n) for n in np.frombuffer(packed[:8], "<u4"))
-    dtype = np.dtype(packed[8:12].decode().strip())
+    kind = packed[8:12].decode().strip()
+    dtype = np.dtype(kind.removesuffix(RAW))
     planes = np.frombuffer(zstandard.ZstdDecompressor().decompress(packed[12:]), np.uint8)
+    if kind.endswith(RAW):
+        return planes.view(dtype).reshape(height, width)
     if dtype == np.bool_:
         return np.unpackbits(planes, count=height * width).view(np.bool_).reshape(height, width)
     delta = np.ascontiguousarray(planes.reshape(dtype.itemsize, -1).T).view(dtype).reshape(height, width)

@@ -49,3 +49,11 @@ class Base(Protocol):
     def child_land(self, level: int, column: int, row: int, side: int) -> NDArray[np.int32] | None:
         """Land fraction 0..255, (side, side), of global pixels of `level` from (column, row); None where only elevation knows the coast."""
         ...
+
+    def details(self, level: int, column: int, row: int, side: int) -> NDArray[np.int32] | None:
+        """What is known of the relief inside global pixels of `level` from (column, row), (4, side, side); None where nothing is.
+
+        West-east, north-south and diagonal details of the four children, in `DETAIL_UNIT` of the pixel's spread, and the share 0..255 that
+        they are known to. Where they are, `child_land` is.
+        """
+        ...

@@ -1,5 +1,6 @@
-"""The embedded base `earth`: levels 0 to 4 of Web Mercator, read tile by tile, and the real coast down to level 7."""
+"""The embedded base `earth`: levels 0 to 4 of Web Mercator, read tile by tile, details of mountains for 5, and the real coast down to 7."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,17 @@ from numpy.typing import NDArray
 from terraloom_engines.bundle.archive import RasterArchive
 from terraloom_engines.bundle.averages import halved
 from terraloom_engines.bundle.coast import COAST_LEVEL, CoastMask
-from terraloom_engines.field import CHANNELS, Field
+from terraloom_engines.field import CHANNELS, LAND_FULL, Field
 from terraloom_engines.tiling import TILE_SIZE, TileId, WorldKind
 
 LOG_CODE_STEP, LOG_CODE_ZERO = 8, 32
 """Relief and texture are stored as bytes of 1/8 octave; 32 is 1 metre (one 8-bit step)."""
+KNOWN_FROM, KNOWN_WHOLE = 1363, 1619
+"""Stored relief of pure land between which the details that are known of a pixel take the place of drawn ones: spreads of 40 and 80 m."""
 STORED_LEVELS = (0, 1, 2, 4)
 """Level 3 is a mean of level 4, taken when it is asked for."""
+TileReader = Callable[[int, int, int], NDArray[np.int32]]
+"""Rasters of a tile by level, column and row."""
 _RED = CHANNELS.index("red")
 _SPREADS = (CHANNELS.index("relief"), CHANNELS.index("texture"))
 
@@ -42,20 +47,45 @@ class EarthBase:
         """Land fraction of global pixels where the mask is fine enough."""
         return self._coast.land(level, column, row, side, side) if level <= COAST_LEVEL else None
 
+    def details(self, level: int, column: int, row: int, side: int) -> NDArray[np.int32] | None:
+        """What pictures show of mountains inside the pixels of the finest level (`training.mountains`)."""
+        if level != self.finest_level:
+            return None
+        return self._assembled(level, column, row, side, 4, self._known)
+
     def _region(self, level: int, left: int, top: int, side: int) -> NDArray[np.int32]:
         """All channels of the pixels from (top, left)."""
         if level not in STORED_LEVELS:
             return halved(self._region(level + 1, 2 * left, 2 * top, 2 * side))
-        data = np.zeros((len(CHANNELS), side, side), np.int32)
+        return self._assembled(level, left, top, side, len(CHANNELS), self._tile)
+
+    def _assembled(self, level: int, left: int, top: int, side: int, count: int, tile: TileReader) -> NDArray[np.int32]:
+        """Rasters (count, side, side) from (top, left) out of those of 256 px tiles; columns wrap, rows repeat beyond the square."""
+        data = np.zeros((count, side, side), np.int32)
         rows = np.clip(np.arange(top, top + side), 0, (TILE_SIZE << level) - 1)
         columns = np.arange(left, left + side) % (TILE_SIZE << level)
         for y in np.unique(rows // TILE_SIZE):
             down = np.flatnonzero(rows // TILE_SIZE == y)
             for x in np.unique(columns // TILE_SIZE):
                 across = np.flatnonzero(columns // TILE_SIZE == x)
-                part = self._tile(level, int(x), int(y))
+                part = tile(level, int(x), int(y))
                 data[:, down[:, None], across[None, :]] = part[:, rows[down][:, None] % TILE_SIZE, columns[across][None, :] % TILE_SIZE]
         return data
+
+    def _known(self, level: int, x: int, y: int) -> NDArray[np.int32]:
+        """The details of one tile, and to what share they are known."""
+        out, prefix = np.zeros((4, TILE_SIZE, TILE_SIZE), np.int32), f"{level}/{x}/{y}/"
+        if prefix + "details" in self._rasters:
+            relief = self._octaves(prefix + "relief")
+            share = np.clip((relief - KNOWN_FROM) * LAND_FULL // (KNOWN_WHOLE - KNOWN_FROM), 0, LAND_FULL)
+            out[:3] = self._rasters.read(prefix + "details").reshape(3, TILE_SIZE, TILE_SIZE)
+            out[3] = share * (self._rasters.read(prefix + "land") == LAND_FULL)
+        return out
+
+    def _octaves(self, name: str) -> NDArray[np.int32]:
+        """A stored spread, of which there is one for every 2 x 2 pixels."""
+        code = self._rasters.read(name).astype(np.int32)
+        return np.kron((code - LOG_CODE_ZERO) * (256 // LOG_CODE_STEP), np.ones((2, 2), np.int32))
 
     def _tile(self, level: int, x: int, y: int) -> NDArray[np.int32]:
         """The channels of one stored 256 px tile."""
@@ -67,8 +97,7 @@ class EarthBase:
             if prefix + name in self._rasters:  # a tile without lakes has no raster of their heights
                 out[CHANNELS.index(name)] = self._rasters.read(prefix + name).astype(np.int32) * scale
         for channel in _SPREADS:
-            code = self._rasters.read(prefix + CHANNELS[channel]).astype(np.int32)
-            out[channel] = np.kron((code - LOG_CODE_ZERO) * (256 // LOG_CODE_STEP), np.ones((2, 2), np.int32))
+            out[channel] = self._octaves(prefix + CHANNELS[channel])
         if level == self.finest_level:
             out[_RED : _RED + 3] = self._rasters.read(prefix + "colour.webp").astype(np.int32).transpose(2, 0, 1) * 64
         else:

@@ -53,6 +53,10 @@ class PlaneBase:
         """None: the coast is the zero line of elevation at all levels."""
         return
 
+    def details(self, level: int, column: int, row: int, side: int) -> None:
+        """None: all below the base is drawn."""
+        return
+
     def _region(self, level: int, left: int, top: int, side: int) -> Steps:
         """All channels of the pixels from (top, left)."""
         if level < self.finest_level:

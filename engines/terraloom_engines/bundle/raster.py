@@ -162,6 +162,9 @@ class RasterBase:
     def child_land(self, level: int, column: int, row: int, side: int) -> None:
         """None: Earth's mask ends at the raster's level or above it."""
 
+    def details(self, level: int, column: int, row: int, side: int) -> None:
+        """None: Earth's end there as well."""
+
     def _earth(self, tile: TileId, halo: int) -> Field:
         if tile.z <= self.earth.finest_level:
             return self.earth.field(tile, halo)

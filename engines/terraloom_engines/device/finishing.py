@@ -7,9 +7,18 @@ Every other operation is exact, or rounded once as IEEE 754 has it, on processor
 import torch
 from torch import Tensor
 
+from terraloom_engines.field import DETAIL_UNIT, LAND_FULL
+from terraloom_engines.stages import StageSpec
 from terraloom_engines.upsampling import REACH, TAPS
 
 _SIGNS = ((-1, -1, 1), (1, -1, -1), (-1, 1, -1), (1, 1, 1))
+
+
+def informed(sample: Tensor, known: Tensor, spec: StageSpec) -> Tensor:
+    """`lifting.informed`: a sample (7, H, W) with known details in the place of drawn ones, to the share that they are known."""
+    share = known[3].float() * (1 / LAND_FULL)
+    drawn = sample[:3] * torch.sqrt((1 - share * share).double()).float()  # torch's root of float32 is not rounded as IEEE 754 has it
+    return torch.cat([drawn + known[:3].float() * (share * (DETAIL_UNIT / spec.detail_scale)), sample[3:]])
 
 
 def deviations(details: Tensor) -> Tensor:

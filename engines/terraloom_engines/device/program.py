@@ -13,7 +13,7 @@ from torch import Tensor
 
 from terraloom_engines import slope_noise
 from terraloom_engines.cover import grain
-from terraloom_engines.device.finishing import block_details, interleave
+from terraloom_engines.device.finishing import block_details, informed, interleave
 from terraloom_engines.device.noise import gaussian_noise, without_streaks
 from terraloom_engines.device.rules import Below, Parents, Rules
 from terraloom_engines.device.slope_noise import along_slopes
@@ -68,28 +68,29 @@ class Program:
         self._table = torch.from_numpy(normal_quantiles()).to(self.device)
         self._rules = Rules(torch.from_numpy(SPREAD_TABLE).to(self.device))
         self._calm = tuple(torch.tensor(weight, device=self.device) for weight in streak_weights(specs["imagery"].streaks))
-        self._recorded: dict[bool, Callable[[Sequence[Tensor]], Tensor]] = {}
+        self._recorded: dict[int, Callable[[Sequence[Tensor]], Tensor]] = {}
 
     @property
     def loss(self) -> int:
         """Parent pixels lost on each side to the two networks."""
         return self.specs["geometry"].halo + self.specs["imagery"].halo
 
-    def run(self, parents: Tensor, place: Tensor, mask: Tensor | None) -> Tensor:
+    def run(self, parents: Tensor, place: Tensor, known: Tensor | None) -> Tensor:
         """Children's rasters (8, 2 (side - 2 loss), same), valid until the next run, of the parents' (8, side, side).
 
-        `place` is the window's `frame`; `mask` the children's land fraction, (4, side, side). All int32, on the device or not.
+        `place` is the window's `frame`; `known` what the base knows of the children, as every step takes it. All int32, on the device or
+        not.
         """
-        given = [parents, place] if mask is None else [parents, place, mask]
+        given = [parents, place] if known is None else [parents, place, known]
         if self.device.type != "cuda":
             return self._compute(given)
-        masked = mask is not None
-        if masked not in self._recorded:
-            self._recorded[masked] = recorded(self._compute, [torch.empty_like(each, device=self.device) for each in given], given)
-        return self._recorded[masked](given)
+        rasters = 0 if known is None else len(known)
+        if rasters not in self._recorded:
+            self._recorded[rasters] = recorded(self._compute, [torch.empty_like(each, device=self.device) for each in given], given)
+        return self._recorded[rasters](given)
 
     def _compute(self, given: Sequence[Tensor]) -> Tensor:
-        (rasters, framed), mask = given[:2], given[2] if len(given) > 2 else None
+        (rasters, framed), known = given[:2], given[2] if len(given) > 2 else None
         parents, level = dict(zip(CHANNELS, rasters, strict=True)), framed[SCALARS, 0]
         finer, unit, kinks, taken, scale = framed[SCALARS, 1:6].view(torch.float32)
         place = framed[:, REACH : framed.shape[-1] - REACH]
@@ -105,7 +106,7 @@ class Program:
             kinks,
             place[KNEE],
             framed[SCALARS, 6],
-            mask,
+            None if known is None else known[:4],
         )
         unknown = rasters.new_zeros((13, *rasters.shape[1:]), dtype=torch.float32)
         conditions = {
@@ -113,8 +114,10 @@ class Program:
             "land": (parents["land"].float() * (1 / LAND_FULL))[None], "imagery": unknown,
         }  # fmt: skip
         sample = self._draw("geometry", framed[PLACES], level, rows + finer, conditions, (taken, scale), parents["elevation"])
-        drawn, relief, land = self._rules.geometry(sample, spec, Parents(*window))
         cut = slice(outer, rasters.shape[-1] - outer)
+        if known is not None and len(known) > 4:
+            sample = informed(sample, known[4:, cut, cut], spec)
+        drawn, relief, land = self._rules.geometry(sample, spec, Parents(*window))
         around = {name: raster[cut, cut] for name, raster in parents.items()}
         colour = bands[:, cut, cut]
         geometry = torch.cat([

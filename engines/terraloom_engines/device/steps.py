@@ -59,15 +59,14 @@ class DeviceStep:
         """Parent pixels lost on each side."""
         return self._program.loss
 
-    def fields(self, parent: Field, children: Sequence[TileId], mask: Steps | None) -> list[Field]:
+    def fields(self, parent: Field, children: Sequence[TileId], known: Steps | None) -> list[Field]:
         """As every step does; what is copied to the host are the finished fields."""
         window, side = step_window(parent, children, self.loss), TILE_SIZE + 4 * self.loss
         rows, columns = place_in_field(parent, window)
-        place, lands = frame(window, self._program.specs["geometry"], self._seed), None
+        place = frame(window, self._program.specs["geometry"], self._seed)
         with torch.inference_mode():
-            if mask is not None:
-                lands = self._sent(mask)
-            made = self._program.run(self._kept.get(parent)[:, rows, columns], self._sent(place), lands)
+            below = None if known is None else self._sent(known)
+            made = self._program.run(self._kept.get(parent)[:, rows, columns], self._sent(place), below)
             parts = []
             for tile in children:
                 left, top = (tile.x - children[0].x) * TILE_SIZE, (tile.y - children[0].y) * TILE_SIZE

@@ -76,6 +76,10 @@ class GroundBase:
         """Earth's mask."""
         return self._earth.child_land(level, column, row, side)
 
+    def details(self, level: int, column: int, row: int, side: int) -> Steps | None:
+        """Earth's: the raster's ground takes their place where it is."""
+        return self._earth.details(level, column, row, side)
+
 
 def paint(
     ground: Joined, placement: Placement, archive: Path, base: EarthBase, earth: Earth, networks: Networks, seed: int, folder: Path,

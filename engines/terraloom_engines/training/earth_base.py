@@ -21,8 +21,8 @@ from scipy import ndimage
 from terraloom_engines.bundle.appearance import lift, texture_variance
 from terraloom_engines.bundle.archive import RasterArchive, pack_array, pack_image
 from terraloom_engines.bundle.coast import MASK_COLUMNS, MASK_ROWS, TILE_CELLS, CoastMask
-from terraloom_engines.bundle.earth import LOG_CODE_STEP, LOG_CODE_ZERO, STORED_LEVELS
-from terraloom_engines.field import LAND_FULL
+from terraloom_engines.bundle.earth import KNOWN_FROM, LOG_CODE_STEP, LOG_CODE_ZERO, STORED_LEVELS
+from terraloom_engines.field import DETAIL_UNIT, LAND_FULL
 from terraloom_engines.tiling import TILE_SIZE
 from terraloom_engines.training.base_grid import BASE_LEVEL, SIDE, Raster, inside_pixels, mercator, row_latitudes
 from terraloom_engines.training.lakes import find_lakes
@@ -75,15 +75,15 @@ def reconcile(elevation: Raster, land: NDArray[np.int32], relief: Raster) -> NDA
     Where land has relief, its mean lies above the sea by at least 0.8 of its spread (`relief`, log2 metres): heights above 0 with that
     spread have no lower mean. ETOPO5 puts some fjord coasts under water; raised to 1 m only, they would stay flat plates for ever.
 
-    Below 200 m of water whole 8 m are kept: nobody sees the floor there, and it would be a third of the file.
+    Below 200 m of water whole 16 m are kept, below 1 km whole 32 m: nobody sees the floor there, and it would be a third of the file.
     """
     share, spread = land.astype(np.float32) / LAND_FULL, np.exp2(relief)
     floor = np.where(in_depression(), -450, np.maximum(1, np.where(elevation < 100, 0.8 * spread, 1)))
     mixed = np.clip(elevation, np.maximum(-150 * (1 - share), (1.3 * share - 0.5) * spread), 40 + 3000 * share**2)
     coast = np.where(land > LAND_FULL // 2, np.maximum(mixed, 1), np.minimum(mixed, -1))
     fixed = np.where(land == LAND_FULL, np.maximum(elevation, floor), np.where(land == 0, np.minimum(elevation, -1), coast))
-    deep = fixed < -200
-    return np.where(deep, np.rint(fixed / 8) * 8, np.rint(fixed)).astype(np.int16)
+    step = np.where(fixed < -1000, 32, np.where(fixed < -200, 16, 1))
+    return (np.rint(fixed / step) * step).astype(np.int16)
 
 
 def lake_shore(height: NDArray[np.int16], land: NDArray[np.int32], relief: Raster) -> NDArray[np.int16]:
@@ -141,6 +141,22 @@ def write_level(archive: zipfile.ZipFile, level: int, rasters: Mapping[str, NDAr
                 if name == "water" and not tile.any():
                     continue
                 add(archive, f"{level}/{x}/{y}/{name}", pack_array(tile))
+
+
+def known_details(details: Raster, relief: NDArray[np.uint8], land: NDArray[np.int32]) -> NDArray[np.int8]:
+    """Details in metres (3, n, n) as stored steps where `EarthBase` says that they are known; `relief` as it is stored (n/2, n/2)."""
+    octaves = np.kron((relief.astype(np.float32) - LOG_CODE_ZERO) / LOG_CODE_STEP, np.ones((2, 2), np.float32))
+    steps = np.clip(np.rint(details / np.exp2(octaves) / np.float32(DETAIL_UNIT)), -127, 127)
+    return np.where((land == LAND_FULL) & (octaves * 256 > KNOWN_FROM), steps, 0).astype(np.int8)
+
+
+def write_details(archive: zipfile.ZipFile, details: NDArray[np.int8]) -> None:
+    """The details of every tile that has any, (3, 256, 256) one below the other."""
+    for y in range(1 << BASE_LEVEL):
+        for x in range(1 << BASE_LEVEL):
+            tile = details[:, y * TILE_SIZE : (y + 1) * TILE_SIZE, x * TILE_SIZE : (x + 1) * TILE_SIZE]
+            if tile.any():
+                add(archive, f"{BASE_LEVEL}/{x}/{y}/details", pack_array(tile.reshape(3 * TILE_SIZE, TILE_SIZE), raw=True))
 
 
 def toned(light: Raster) -> Raster:
@@ -211,10 +227,11 @@ def base_rasters(data: Path, mask: CoastMask, prior: Path | None, heights: Path 
     }  # fmt: skip
 
 
-def build(data: Path, out: Path, prior: Path | None, heights: Path | None) -> None:
+def build(data: Path, out: Path, prior: Path | None, heights: Path | None, details: Path | None = None) -> None:
     """Write coast.zip and base.zip into `out`.
 
-    `prior` is what `relief_prior` wrote, if it need not be made again, `heights` what `sharpening` wrote, if ETOPO5 is to be sharpened.
+    `prior` is what `relief_prior` wrote, if it need not be made again, `heights` what `sharpening` wrote, if ETOPO5 is to be sharpened,
+    `details` what `mountains` wrote, if there are to be any.
     """
     out.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(out / "coast.zip", "w") as archive:
@@ -228,6 +245,8 @@ def build(data: Path, out: Path, prior: Path | None, heights: Path | None) -> No
         }
         tiles |= {"land": rasters["land"].astype(np.uint8), "water": rasters["water"]}
         write_level(archive, BASE_LEVEL, tiles)
+        if details is not None:
+            write_details(archive, known_details(np.load(details)["details"], tiles["relief"], rasters["land"]))
         write_coarse_levels(archive, rasters, write_colour(archive, rasters["colour"]))
 
 
@@ -238,10 +257,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "bundle" / "data" / "earth")
     parser.add_argument("--prior", type=existing_file, help="what relief_prior wrote (default: it is made, in some ten minutes)")
     parser.add_argument("--heights", type=existing_file, help="what sharpening wrote (default: heights are ETOPO5's)")
+    parser.add_argument("--details", type=existing_file, help="what mountains wrote (default: level 5 is drawn everywhere)")
     given = parser.parse_args()
-    if given.heights and "heights" not in np.load(given.heights):
-        parser.error(f"{given.heights} is not what sharpening wrote: it has no heights")
-    build(given.data, given.out, given.prior, given.heights)
+    for name, source in (("heights", "sharpening"), ("details", "mountains")):
+        path = getattr(given, name)
+        if path and name not in np.load(path):
+            parser.error(f"{path} is not what {source} wrote: it has no {name}")
+    build(given.data, given.out, given.prior, given.heights, given.details)
 
 
 if __name__ == "__main__":

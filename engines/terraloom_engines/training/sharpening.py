@@ -12,7 +12,7 @@ never saw gain nearly as much as those that it has learnt from (`report`).
 import argparse
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -72,19 +72,19 @@ class Residual(nn.Module):
 class Sharpener(nn.Module):
     """p(heights | ETOPO5, pictures): a UNet of three levels; a call is a draw. The base is made once, so nothing bounds its reach."""
 
-    def __init__(self) -> None:
+    def __init__(self, outputs: int = 1) -> None:
         super().__init__()
         fine, half, quarter = WIDTHS
         self.down = nn.ModuleList([Residual(30 + NOISE, fine), Residual(fine + NOISE, half), Residual(half + NOISE, quarter)])
         self.middle = Residual(quarter, quarter)
         self.up = nn.ModuleList([Residual(quarter + half, half), Residual(half + fine, fine)])
-        self.leave = nn.Conv2d(fine, 1, 1)
+        self.leave = nn.Conv2d(fine, outputs, 1)
         nn.init.zeros_(self.leave.bias)
         with torch.no_grad():
             self.leave.weight.mul_(0.3)
 
     def forward(self, seen: dict[str, Tensor], noises: list[Tensor]) -> Tensor:
-        """Departures from ETOPO5 (N, 1, h, w) in units of `unit_of(relief)`; sides are multiples of 4.
+        """What is drawn, (N, outputs, h, w) in units of `unit_of(relief)`: departures from ETOPO5; sides are multiples of 4.
 
         seen: rasters (N, 1, h, w) as `Evidence` names them, `colour` (N, 3, h, w), `tint` (N, 3, 2h, 2w); noises: (N, `NOISE`, ...) at
         full, half and quarter resolution.
@@ -134,14 +134,15 @@ def draw_noises(count: int, height: int, width: int, generator: torch.Generator)
 
 @dataclass(frozen=True)
 class Evidence:
-    """A square that goes around the globe as the network sees it: `rasters` (C, n, n), `tint` (3, 2n, 2n); it learns from `truth` (n, n).
+    """A square that goes around the globe as the network sees it: `rasters` (C, n, n) and `fine` ones (C, 2n, 2n); `truth` (n, n) teaches.
 
     Rasters by name: `height` ETOPO5 in its place, `relief` log2 of the spread inside pixels, both metres; `land` 0..255; `narrowing` cosine
-    of the latitude; `agreement` how well ETOPO5 agrees with the modern grid around (`registration`); `colour` Blue Marble.
+    of the latitude; `agreement` how well ETOPO5 agrees with the modern grid around (`registration`); `colour` Blue Marble; among the fine
+    ones `tint`, Natural Earth II.
     """
 
     rasters: dict[str, NDArray[Any]]
-    tint: NDArray[np.uint8]
+    fine: dict[str, NDArray[Any]]
     truth: Raster
 
     @property
@@ -156,7 +157,8 @@ class Evidence:
         fine_rows = np.clip(np.arange(2 * top, 2 * (top + height)), 0, 2 * self.side - 1)
         fine_columns = np.arange(2 * left, 2 * (left + width)) % (2 * self.side)
         out = {name: raster[:, rows[:, None], columns] for name, raster in self.rasters.items()}
-        return out | {"tint": self.tint[:, fine_rows[:, None], fine_columns], "truth": self.truth[None, rows[:, None], columns]}
+        out |= {name: raster[:, fine_rows[:, None], fine_columns] for name, raster in self.fine.items()}
+        return out | {"truth": self.truth[None, rows[:, None], columns]}
 
     @property
     def learnt(self) -> NDArray[np.bool_]:
@@ -182,7 +184,7 @@ def evidence(data: Path, prior: Prior) -> Evidence:
     rasters = {name: raster[None] for name, raster in rasters.items()}
     rasters["colour"] = np.stack([mercator(coarse["rgb"][..., band]) for band in range(3)])
     tint = np.ascontiguousarray(natural_earth(data).astype(np.uint8).transpose(2, 0, 1))
-    return Evidence(rasters, tint, mercator(truth, order=3))
+    return Evidence(rasters, {"tint": tint}, mercator(truth, order=3))
 
 
 def tensors(windows: list[dict[str, NDArray[Any]]]) -> dict[str, Tensor]:
@@ -190,9 +192,9 @@ def tensors(windows: list[dict[str, NDArray[Any]]]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.stack([window[name] for window in windows]).astype(np.float32)) for name in windows[0]}
 
 
-def windows_of(seen: Evidence) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Corners (N, 2) of windows with land to learn from, and how likely each is to be drawn: by area, and where land is rough."""
-    learnt, rough = seen.learnt, seen.rasters["relief"][0] > math.log2(LEAST_UNIT)
+def windows_of(seen: Evidence, learnt: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Corners (N, 2) of windows with pixels to learn from, and how likely each is to be drawn: by area, and where land is rough."""
+    rough = seen.rasters["relief"][0] > math.log2(LEAST_UNIT)
     weight = learnt * (0.3 + rough) * seen.rasters["narrowing"][0] ** 2
     step = SIDE_LEARNT // 6
     sums = np.pad(np.cumsum(np.cumsum(np.asarray(weight, np.float64), axis=0), axis=1), ((1, 0), (1, 0)))
@@ -208,10 +210,9 @@ def windows_of(seen: Evidence) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     return corners * step, chosen / chosen.sum()
 
 
-def batches(seen: Evidence, rng: np.random.Generator) -> Iterator[dict[str, Tensor]]:
+def batches(seen: Evidence, learnt: NDArray[np.bool_], rng: np.random.Generator) -> Iterator[dict[str, Tensor]]:
     """Batches without end. Half of the windows are turned over their diagonal, along which the painted light falls."""
-    corners, likely = windows_of(seen)
-    learnt = seen.learnt
+    corners, likely = windows_of(seen, learnt)
     while True:
         rows = []
         for top, left in corners[rng.choice(len(corners), BATCH, p=likely)]:
@@ -234,13 +235,41 @@ def score(first: Tensor, second: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     return 0.5 * (distance(first - truth) + distance(second - truth)) - 0.5 * distance(first - second)
 
 
-def train(seen: Evidence, steps: int, checkpoint: Path, *, device: str = "cpu", bfloat16: bool) -> Sharpener:
+@dataclass(frozen=True)
+class Task:
+    """What a network is to draw: so many `outputs`, scored as `raster` of them beside `truth` of a batch where `mask` of it is 1."""
+
+    outputs: int
+    raster: Callable[[Tensor], Tensor]
+    truth: Callable[[dict[str, Tensor]], Tensor]
+    mask: Callable[[dict[str, Tensor]], Tensor]
+
+
+def departures(batch: dict[str, Tensor]) -> Tensor:
+    """Of the truth from ETOPO5, in units, (N, 1, h, w)."""
+    return ((batch["truth"] - batch["height"]) / unit_of(batch["relief"])).clamp(-LARGEST, LARGEST)
+
+
+HEIGHTS = Task(1, lambda draw: draw, departures, lambda batch: batch["mask"])
+"""The heights of the base."""
+
+
+def train(
+    seen: Evidence,
+    steps: int,
+    checkpoint: Path,
+    task: Task = HEIGHTS,
+    learnt: NDArray[np.bool_] | None = None,
+    *,
+    device: str = "cpu",
+    bfloat16: bool,
+) -> Sharpener:
     """Train until `steps` are done, going on from `checkpoint` if it is there; returns the mean of the last weights.
 
     Raises MismatchError for a checkpoint that is none of this network.
     """
     torch.manual_seed(SEED)
-    model, average = Sharpener().to(device, memory_format=torch.channels_last), Sharpener().to(device)
+    model, average = Sharpener(task.outputs).to(device, memory_format=torch.channels_last), Sharpener(task.outputs).to(device)
     average.load_state_dict(model.state_dict())
     optimiser = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=1e-3)
     done, total = 0, 0.0
@@ -253,17 +282,19 @@ def train(seen: Evidence, steps: int, checkpoint: Path, *, device: str = "cpu", 
             done = state["done"]
         except (KeyError, RuntimeError, UnpicklingError):
             raise MismatchError(f"{checkpoint} is no checkpoint of this network: move it, or name another --out") from None
-    noise, material = torch.Generator().manual_seed(SEED + done), batches(seen, np.random.default_rng(SEED + done))
+    noise, material = (
+        torch.Generator().manual_seed(SEED + done),
+        batches(seen, seen.learnt if learnt is None else learnt, np.random.default_rng(SEED + done)),
+    )
     while done < steps:
         batch = {name: values.to(device) for name, values in next(material).items()}
         fall = 0.5 + 0.5 * math.cos(math.pi * done / steps)
         for group in optimiser.param_groups:
             group["lr"] = LEARNING_RATE * min(1.0, (done + 1) / 100) * fall + LEARNING_RATE / 100
-        truth = ((batch["truth"] - batch["height"]) / unit_of(batch["relief"])).clamp(-LARGEST, LARGEST)
         noises = [[part.to(device) for part in draw_noises(BATCH, SIDE_LEARNT, SIDE_LEARNT, noise)] for _ in range(2)]
         with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
-            draws = [model(batch, each).float() for each in noises]
-        loss = score(draws[0], draws[1], truth, batch["mask"])
+            draws = [task.raster(model(batch, each).float()) for each in noises]
+        loss = score(draws[0], draws[1], task.truth(batch), task.mask(batch))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         if nn.utils.clip_grad_norm_(model.parameters(), 3.0).isfinite():
@@ -284,14 +315,20 @@ def train(seen: Evidence, steps: int, checkpoint: Path, *, device: str = "cpu", 
 
 def drawn(model: Sharpener, seen: Evidence, draws: int = DRAWS) -> Raster:
     """Heights (n, n) in metres: the mean of `draws` draws on land, ETOPO5 at sea, and something between at coasts."""
+    share = np.clip((seen.rasters["land"][0] - 64) / 128, 0, 1)
+    return np.asarray(seen.rasters["height"][0] + share * drawn_metres(model, seen, seen.rasters["land"][0] > 0, draws)[0], np.float32)
+
+
+def drawn_metres(model: Sharpener, seen: Evidence, wanted: NDArray[np.bool_], draws: int = DRAWS) -> Raster:
+    """The mean of `draws` draws in metres, (outputs, n, n), in all windows that have a pixel that is `wanted`; elsewhere 0."""
     whole, side = seen.side, CORE + 2 * MARGIN
-    total = np.zeros((whole, whole), np.float32)
+    total = np.zeros((model.leave.out_channels, whole, whole), np.float32)
     for number in range(draws):
         noises = [noise[0] for noise in draw_noises(1, whole, whole, torch.Generator().manual_seed(SEED + number))]
         for top in range(0, whole, CORE):
             for left in range(0, whole, CORE):
                 there = np.s_[top : min(top + CORE, whole), left : min(left + CORE, whole)]
-                if not (seen.rasters["land"][0][there] > 0).any():
+                if not wanted[there].any():
                     continue
                 window = tensors([seen.cut(top - MARGIN, left - MARGIN, side, side)])
                 near = [
@@ -300,9 +337,8 @@ def drawn(model: Sharpener, seen: Evidence, draws: int = DRAWS) -> Raster:
                 with torch.no_grad():
                     departure = model(window, near) * unit_of(window["relief"])
                 rows, columns = (part.stop - part.start for part in there)
-                total[there] += departure[0, 0, MARGIN : MARGIN + rows, MARGIN : MARGIN + columns].numpy()
-    share = np.clip((seen.rasters["land"][0] - 64) / 128, 0, 1)
-    return np.asarray(seen.rasters["height"][0] + share * total / draws, np.float32)
+                total[:, *there] += departure[0, :, MARGIN : MARGIN + rows, MARGIN : MARGIN + columns].numpy()
+    return np.asarray(total / np.float32(draws), np.float32)
 
 
 def _around(noise: Tensor, top: int, left: int, side: int) -> Tensor:

@@ -71,6 +71,9 @@ class PlanetBase:
     def child_land(self, level: int, column: int, row: int, side: int) -> None:
         """None: below the base the coast is the zero contour of elevation."""
 
+    def details(self, level: int, column: int, row: int, side: int) -> None:
+        """None: all below the base is drawn."""
+
     def _rasters(self, patch: Patch) -> Steps:
         """All channels of a patch."""
         if patch.level == 0:
