@@ -17,6 +17,8 @@ from terraloom_engines.training.samples import haar_details  # noqa: E402
 from terraloom_engines.training.sharpening import Evidence, Sharpener, drawn, report, train  # noqa: E402
 from terraloom_engines.training.slimming import MismatchError  # noqa: E402
 
+torch.set_num_threads(1)  # two that spin beside other tests take many times as long
+
 
 def painted_land(side: int) -> Evidence:
     """Blurred heights beside a picture in which their slopes are shaded, and a sea in the west."""
@@ -40,6 +42,8 @@ def test_a_picture_of_slopes_sharpens_heights_that_were_never_learnt_from(
 ) -> None:
     monkeypatch.setattr(sharpening, "HELD_OUT", (32, 4))
     monkeypatch.setattr(sharpening, "EVERY", 20)
+    for name, value in (("CORE", 192), ("SIDE_LEARNT", 64), ("BATCH", 3)):
+        monkeypatch.setattr(sharpening, name, value)
     seen, checkpoint = painted_land(192), tmp_path / "heights.pt"
     train(seen, 20, checkpoint, bfloat16=False)
     model = train(seen, 60, checkpoint, bfloat16=False)
@@ -89,11 +93,13 @@ def test_a_picture_of_slopes_tells_what_is_inside_pixels_that_were_never_learnt_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sharpening, "HELD_OUT", (32, 4))
+    for name, value in (("CORE", 192), ("SIDE_LEARNT", 64), ("BATCH", 3)):
+        monkeypatch.setattr(sharpening, name, value)
     seen = painted_land(192)
     known = np.ones((192, 192), bool)
     learnt = mountains.rough_land(seen) & ~sharpening.held_out(192)
-    model = train(seen, 60, tmp_path / "details.pt", mountains.DETAILS, learnt, bfloat16=False)
-    details = sharpening.drawn_metres(model, seen, mountains.rough_land(seen), draws=1)
+    model = train(seen, 40, tmp_path / "details.pt", mountains.DETAILS, learnt, bfloat16=False)
+    details = sharpening.drawn_metres(model, seen, mountains.rough_land(seen))
     apart = mountains.rough_land(seen) & sharpening.held_out(192)
     real = haar_details(seen.fine["children"])[0]
     alike = [float(np.corrcoef(made[apart], true[apart])[0, 1]) for made, true in zip(details, real, strict=True)]
