@@ -90,8 +90,8 @@ def test_light_changes_across_borders_of_large_blocks_as_much_as_beside_them() -
             steps = np.abs(np.diff(raster, axis=1)).mean(axis=0)
             borders = np.arange(15, 240, 8)  # the step after pixel 15 is across a border
             ratios += [steps[border] / steps[border - 12 : border + 13].mean() for border in borders]
-    # Over thirteen places it is 1.01 (benchmarks/drift.py); these four alone vary by a hundredth or two with what is drawn there.
-    assert 0.97 < np.mean(ratios) < 1.035, "without `BORDERS` it is 0.95"
+    # Over thirteen places it is 1.01 (benchmarks/drift.py); of these four the standard error is 0.008.
+    assert 0.975 < np.mean(ratios) < 1.035, "without `BORDERS` it is 0.96"
 
 
 def test_a_channel_that_has_gone_out_does_not_hold_the_others() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from terraloom_engines.training import samples, weave
 from terraloom_engines.training.pyramid import coarser, finest_elevation, pyramid
-from terraloom_engines.training.rasters import Source, data_folder, existing_file
+from terraloom_engines.training.rasters import Source, archive_of, data_folder, existing_file
 
 
 def rough_land(side: int = 128) -> np.ndarray:
@@ -100,6 +100,12 @@ def test_what_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     assert data_folder(str(tmp_path)) == tmp_path
     with pytest.raises(argparse.ArgumentTypeError, match="there is no file .*nope.onnx"):
         existing_file(str(tmp_path / "nope.onnx"))
+    np.savez(tmp_path / "heights.npz", heights=np.zeros(3))
+    (tmp_path / "text.npz").write_text("heights")
+    assert archive_of("heights", "sharpening")(str(tmp_path / "heights.npz")) == tmp_path / "heights.npz"
+    for name, raster in (("heights", "details"), ("text", "heights")):
+        with pytest.raises(argparse.ArgumentTypeError, match=rf"{name}.npz is not what mountains wrote: it has no {raster}"):
+            archive_of(raster, "mountains")(str(tmp_path / f"{name}.npz"))
 
 
 def test_a_slimmer_network_keeps_the_channels_that_matter(tmp_path: Path) -> None:

@@ -167,9 +167,9 @@ def window_sides(lifting: StageSpec, imagery: StageSpec, across: int = 1) -> dic
 def known_below(base: Base, window: Window) -> Steps | None:
     """What a base knows of the children of a window's pixels, as steps take it."""
     land = base.child_land(window.level + 1, 2 * window.column, 2 * window.row, 2 * window.side)
-    details = base.details(window.level, window.column, window.row, window.side)
     if land is None:
         return None
+    details = base.details(window.level, window.column, window.row, window.side)
     return split_children(land) if details is None else np.concatenate([split_children(land), details])
 
 

@@ -14,8 +14,9 @@ COLOUR_UNIT = 1 / 64
 LOG_UNIT = 1 / 256
 """Octaves per stored step of `relief` and `texture`: log2 of the standard deviation inside a pixel (metres; 8-bit steps)."""
 LAND_FULL = 255
-DETAIL_UNIT = 1 / 8
 """Value of `land` where a pixel is land altogether; 0 is water altogether."""
+DETAIL_UNIT = 1 / 8
+"""Spreads of a pixel per step of a detail that a base knows inside it (`Base.details`)."""
 
 CHANNELS = ("elevation", "relief", "land", "red", "green", "blue", "texture", "water")
 """`water` is the height of the water's surface where a pixel has water, in `ELEVATION_UNIT`s: 0 is the sea, others are lakes."""

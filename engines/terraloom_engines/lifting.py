@@ -85,7 +85,7 @@ def not_below(stored: Steps, spread: NDArray[np.float32]) -> Steps:
 
 @dataclass(frozen=True)
 class Waters:
-    """What a window's parents know of water: land fraction and the water's surface, stored rasters (side, side).
+    """What is known beside a window's heights and spreads: land fraction and the water's surface of the parents, stored (side, side).
 
     `mask` is the children's land fraction beside the sea, (4, side, side), where a mask knows it: lakes are not in it. `details` is what is
     known of the children's relief beyond that (`Base.details`), (4, side, side).

@@ -26,7 +26,7 @@ from terraloom_engines.field import DETAIL_UNIT, LAND_FULL
 from terraloom_engines.tiling import TILE_SIZE
 from terraloom_engines.training.base_grid import BASE_LEVEL, SIDE, Raster, inside_pixels, mercator, row_latitudes
 from terraloom_engines.training.lakes import find_lakes
-from terraloom_engines.training.rasters import data_folder, existing_file, load_pack
+from terraloom_engines.training.rasters import archive_of, data_folder, load_pack
 from terraloom_engines.training.relief_prior import Prior, cells_of_square, natural_earth, predict, quarters_of_cells
 from terraloom_engines.training.snow import summer
 
@@ -255,14 +255,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=data_folder, required=True)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "bundle" / "data" / "earth")
-    parser.add_argument("--prior", type=existing_file, help="what relief_prior wrote (default: it is made, in some ten minutes)")
-    parser.add_argument("--heights", type=existing_file, help="what sharpening wrote (default: heights are ETOPO5's)")
-    parser.add_argument("--details", type=existing_file, help="what mountains wrote (default: level 5 is drawn everywhere)")
+    parser.add_argument(
+        "--prior", type=archive_of("relief", "relief_prior"), help="what relief_prior wrote (default: made, in ten minutes)"
+    )
+    parser.add_argument("--heights", type=archive_of("heights", "sharpening"), help="what sharpening wrote (default: heights are ETOPO5's)")
+    parser.add_argument("--details", type=archive_of("details", "mountains"), help="what mountains wrote (default: level 5 is drawn)")
     given = parser.parse_args()
-    for name, source in (("heights", "sharpening"), ("details", "mountains")):
-        path = getattr(given, name)
-        if path and name not in np.load(path):
-            parser.error(f"{path} is not what {source} wrote: it has no {name}")
     build(given.data, given.out, given.prior, given.heights, given.details)
 
 

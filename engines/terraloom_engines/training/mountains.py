@@ -4,32 +4,37 @@ Natural Earth II has mountains at 5 km in its painted shading, twice as fine as 
 what is inside its pixels: a linear fit to 8 by 8 of its pixels and 7 by 7 of true heights explains 0.76 of the variance of west-east
 details at 5 km on rough land, 0.79 of north-south ones. So a network of `sharpening`'s kind draws the three Haar details of every base
 pixel where land is rough, from the sharpened heights and both pictures; it learns by the same proper score from a grid of 2.4 km of which
-nothing is shipped. What it draws goes into the base as small integers (`bundle.known`).
+nothing is shipped. What it draws goes into the base as small integers (`Base.details`).
 
     python -m terraloom_engines.training.mountains --data DATA --prior PRIOR.npz --heights HEIGHTS.npz --out DETAILS.npz
 """
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from terraloom_engines.bundle.earth import KNOWN_FROM
+from terraloom_engines.field import LOG_UNIT
 from terraloom_engines.training.base_grid import SIDE, Raster
+from terraloom_engines.training.commands import parser_of, prepared
 from terraloom_engines.training.objective import child_raster
-from terraloom_engines.training.rasters import data_folder, existing_file, load_pack
+from terraloom_engines.training.rasters import archive_of, load_pack
 from terraloom_engines.training.relief_prior import Prior
 from terraloom_engines.training.samples import haar_details
-from terraloom_engines.training.sharpening import Evidence, Task, drawn_metres, evidence, held_out, train, unit_of
-from terraloom_engines.training.slimming import MismatchError
-from terraloom_engines.training.train import computes_bfloat16
+from terraloom_engines.training.sharpening import (
+    Evidence,
+    Task,
+    drawn_metres,
+    evidence,
+    held_out,
+    trained,
+    unit_of,
+)
 
-ROUGH = 40.0
-"""Metres of spread inside a base pixel from which on land is drawn here."""
 LARGEST = 4.0
 """Units by which a child may be off its parent at most, to be learnt from."""
 RIM = 2
@@ -65,8 +70,8 @@ def true_children(data: Path) -> tuple[Raster, NDArray[np.bool_]]:
 
 
 def rough_land(seen: Evidence) -> NDArray[np.bool_]:
-    """Pixels of the base that are drawn."""
-    return np.asarray((seen.rasters["land"][0] > 250) & (seen.rasters["relief"][0] > np.log2(ROUGH)))
+    """Pixels of the base whose details are to be known."""
+    return np.asarray((seen.rasters["land"][0] > 250) & (seen.rasters["relief"][0] > KNOWN_FROM * LOG_UNIT))
 
 
 def at_full_power(details: Raster, seen: Evidence, known: NDArray[np.bool_]) -> Raster:
@@ -98,30 +103,14 @@ def report(details: Raster, seen: Evidence, known: NDArray[np.bool_]) -> str:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=data_folder, required=True)
-    parser.add_argument("--prior", type=existing_file, required=True, help="what relief_prior wrote")
-    parser.add_argument("--heights", type=existing_file, required=True, help="what sharpening wrote")
-    parser.add_argument("--out", type=Path, required=True, help="where to write the details, as .npz; the checkpoint lies beside, as .pt")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--steps", type=int, default=3400, help="of training (default: 3400)")
-    parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args()
-    if min(given.steps, given.threads) < 1:
-        parser.error("--steps and --threads are at least 1")
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(given.threads)
+    parser = parser_of(__doc__, "details", 3400)
+    parser.add_argument("--heights", type=archive_of("heights", "sharpening"), required=True, help="what sharpening wrote")
+    given = prepared(parser)
     seen = evidence(given.data, Prior.load(given.prior))
     children, known = true_children(given.data)
     heights = np.load(given.heights)["heights"]
     seen = replace(seen, rasters=seen.rasters | {"height": heights[None]}, fine=seen.fine | {"children": children[None]})
-    learnt = known & (seen.rasters["land"][0] > 250) & ~held_out(SIDE)
-    try:
-        bfloat16 = computes_bfloat16(given.device)
-        checkpoint = given.out.with_suffix(".pt")
-        model = train(seen, given.steps, checkpoint, DETAILS, learnt, device=given.device, bfloat16=bfloat16)
-    except MismatchError as error:
-        parser.error(str(error))
+    model = trained(parser, given, seen, DETAILS, known & (seen.rasters["land"][0] > 250) & ~held_out(SIDE))
     details = at_full_power(drawn_metres(model, seen, rough_land(seen)), seen, known)
     np.savez(given.out.with_suffix(".npz"), details=details)
     print(report(details, seen, known), flush=True)

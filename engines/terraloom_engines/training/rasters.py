@@ -5,6 +5,8 @@ Reads the data packs of the training folder through the reader that lies beside 
 
 import argparse
 import importlib.util
+import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,23 @@ def existing_file(text: str) -> Path:
     if not path.is_file():
         raise argparse.ArgumentTypeError(f"there is no file {text}")
     return path
+
+
+def archive_of(name: str, source: str) -> Callable[[str], Path]:
+    """What checks that a file that a command line names is an archive (.npz) of `source` with the raster `name`, before hours pass."""
+
+    def checked(text: str) -> Path:
+        path = existing_file(text)
+        try:
+            with np.load(path) as held:
+                found = name in held
+        except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile):
+            found = False
+        if not found:
+            raise argparse.ArgumentTypeError(f"{text} is not what {source} wrote: it has no {name}")
+        return path
+
+    return checked
 
 
 def load_pack(folder: Path, name: str) -> dict[str, Any]:

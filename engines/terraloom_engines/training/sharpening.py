@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from terraloom_engines.training.base_grid import SIDE, Raster, inside_pixels, mercator, row_latitudes
+from terraloom_engines.training.commands import parser_of, prepared
 from terraloom_engines.training.objective import FILTER_SIDE, mean_response, patch_norms, unit_filters
-from terraloom_engines.training.rasters import data_folder, existing_file, load_pack
+from terraloom_engines.training.rasters import load_pack
 from terraloom_engines.training.registration import agreement
 from terraloom_engines.training.relief_prior import Prior, natural_earth
 from terraloom_engines.training.slimming import MismatchError
@@ -365,26 +366,21 @@ def report(heights: Raster, seen: Evidence) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=data_folder, required=True)
-    parser.add_argument("--prior", type=existing_file, required=True, help="what relief_prior wrote")
-    parser.add_argument("--out", type=Path, required=True, help="where to write the heights, as .npz; the checkpoint lies beside, as .pt")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--steps", type=int, default=6000, help="of training (default: 6000, 32 minutes of two cores)")
-    parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args()
-    if min(given.steps, given.threads) < 1:
-        parser.error("--steps and --threads are at least 1")
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(given.threads)
-    seen = evidence(given.data, Prior.load(given.prior))
+def trained(parser: argparse.ArgumentParser, given: argparse.Namespace, seen: Evidence, task: Task, learnt: NDArray[np.bool_]) -> Sharpener:
+    """The network that a command line asks for; ends the program with one line where its checkpoint is of another."""
     try:
         bfloat16 = computes_bfloat16(given.device)
-        model = train(seen, given.steps, given.out.with_suffix(".pt"), device=given.device, bfloat16=bfloat16)
+        return train(seen, given.steps, given.out.with_suffix(".pt"), task, learnt, device=given.device, bfloat16=bfloat16)
     except MismatchError as error:
         parser.error(str(error))
+
+
+def main() -> None:
+    """Command line."""
+    parser = parser_of(__doc__, "heights", 6000)
+    given = prepared(parser)
+    seen = evidence(given.data, Prior.load(given.prior))
+    model = trained(parser, given, seen, HEIGHTS, seen.learnt)
     heights = drawn(model, seen)
     np.savez(given.out.with_suffix(".npz"), heights=heights)
     print(report(heights, seen), flush=True)
