@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from conformance import BUNDLE, opened
-from terraloom_engines.bundle.archive import pack_array, unpack_array
 from terraloom_engines.bundle.base import Base
 from terraloom_engines.bundle.earth import KNOWN_FROM, KNOWN_WHOLE, EarthBase
 from terraloom_engines.bundle.plane import PlaneBase
@@ -89,14 +88,6 @@ def test_level_five_has_the_mountains_that_are_known_whatever_the_seed() -> None
 
 def test_relief_says_where_details_are_known() -> None:
     np.testing.assert_allclose(np.exp2(np.array([KNOWN_FROM, KNOWN_WHOLE]) / 256), [40, 80], rtol=2e-3)
-
-
-def test_arrays_without_differences_survive_and_noise_is_shorter_so() -> None:
-    noise = np.rint(np.random.default_rng(4).normal(0, 3, (300, 200))).astype(np.int8)
-    packed, plain = pack_array(noise, raw=True), pack_array(noise)
-    for each in (packed, plain):
-        np.testing.assert_array_equal(unpack_array(each), noise)
-    assert len(packed) < 0.9 * len(plain)
 
 
 def test_steps_with_known_details_are_the_same_alone_and_with_siblings() -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 from scipy import ndimage
 
 from terraloom_engines.bundle.appearance import lift, texture_variance
-from terraloom_engines.bundle.archive import RasterArchive, pack_array, pack_image
+from terraloom_engines.bundle.archive import RasterArchive, pack_array, pack_image, pack_shortest
 from terraloom_engines.bundle.coast import MASK_COLUMNS, MASK_ROWS, TILE_CELLS, CoastMask
 from terraloom_engines.bundle.earth import KNOWN_FROM, LOG_CODE_STEP, LOG_CODE_ZERO, STORED_LEVELS
 from terraloom_engines.field import DETAIL_UNIT, LAND_FULL
@@ -140,7 +140,7 @@ def write_level(archive: zipfile.ZipFile, level: int, rasters: Mapping[str, NDAr
                 tile = np.ascontiguousarray(raster[window])
                 if name == "water" and not tile.any():
                     continue
-                add(archive, f"{level}/{x}/{y}/{name}", pack_array(tile))
+                add(archive, f"{level}/{x}/{y}/{name}", pack_shortest(tile))
 
 
 def known_details(details: Raster, relief: NDArray[np.uint8], land: NDArray[np.int32]) -> NDArray[np.int8]:
@@ -156,7 +156,7 @@ def write_details(archive: zipfile.ZipFile, details: NDArray[np.int8]) -> None:
         for x in range(1 << BASE_LEVEL):
             tile = details[:, y * TILE_SIZE : (y + 1) * TILE_SIZE, x * TILE_SIZE : (x + 1) * TILE_SIZE]
             if tile.any():
-                add(archive, f"{BASE_LEVEL}/{x}/{y}/details", pack_array(tile.reshape(3 * TILE_SIZE, TILE_SIZE), raw=True))
+                add(archive, f"{BASE_LEVEL}/{x}/{y}/details", pack_shortest(tile.reshape(3 * TILE_SIZE, TILE_SIZE)))
 
 
 def toned(light: Raster) -> Raster:
