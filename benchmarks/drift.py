@@ -2,7 +2,9 @@
 
 Seams: the mean step of neighbouring pixels across the borders of tiles over those in the `NEAR` lines of pixels beside them, 1 where no
 border shows. Neighbours agree bit for bit on what they share, so nothing can gape; what could show is the lattice, since a tile's border is
-one of pixels of all levels. (Beside whole tiles the ratio varies more from place to place, as land does.)
+one of pixels of all levels. Down to level 11 tiles hold many borders like their own, those of the base's pixels: all of them count, and
+none is among what they are compared with. The floor of the sea is left out, which nobody sees. (Beside whole tiles the ratio varies more
+from place to place, as land does.)
 
 Drift: the same statistics at growing distances from places of invented worlds, over seeds and directions. What drifts has a slope over the
 logarithm of the distance whose interval does not contain 0. The places are drawn by chance among those with land: where one would be put
@@ -28,7 +30,7 @@ PLACES = (
     (8.0, 46.5), (-112.1, 36.1), (-101.5, 38.5), (30.0, -2.0), (5.5, 24.0), (-70.2, -33.4), (86.9, 27.9), (138.5, 36.2), (-60.0, -4.0),
     (-121.7, 46.8), (149.0, -33.0), (20.0, 47.0), (36.0, -3.0),
 )  # fmt: skip
-SEAM_LEVELS = (6, 8, 10, 12, 14)
+SEAM_LEVELS, BASE_LEVEL, BLOCK = (6, 8, 10, 12, 14), 4, 4
 NEAR = 12
 """Lines of pixels on the tile's side of a border that it is compared with."""
 DISTANCES = (0.0, 10e3, 100e3, 1_000e3, 10_000e3)
@@ -42,19 +44,29 @@ Raster = NDArray[np.float64]
 
 
 def rasters(field: Field) -> dict[str, Raster]:
-    """Elevation (metres) and brightness (8-bit steps) with one pixel of the neighbours on every side."""
-    ringed = field.crop(1)
-    return {
-        "elevation": ringed.channel("elevation") * ELEVATION_UNIT,
-        "imagery": ringed.imagery.mean(axis=0) * COLOUR_UNIT,
-    }
+    """Elevation (metres) and brightness (8-bit steps) of a tile."""
+    ground = field.crop(0)
+    return {"elevation": ground.channel("elevation") * ELEVATION_UNIT, "imagery": ground.imagery.mean(axis=0) * COLOUR_UNIT}
 
 
-def steps(raster: Raster) -> tuple[float, float]:
-    """Mean absolute step across a tile's four borders, and in the lines beside them; `raster` has a ring of neighbours."""
-    across = [np.abs(np.diff(raster, axis=0))[:, 1:-1], np.abs(np.diff(raster, axis=1))[1:-1].T]
-    beside = [*range(1, NEAR + 1), *range(-NEAR - 1, -1)]
-    return float(np.mean([lines[[0, -1]].mean() for lines in across])), float(np.mean([lines[beside].mean() for lines in across]))
+def steps(raster: Raster, land: NDArray[np.bool_], every: int) -> tuple[float, float]:
+    """Mean absolute step on land across every so many columns, and in the columns beside them that are no such border."""
+    both = land[:, 1:] & land[:, :-1]
+    total = np.where(both, np.abs(np.diff(raster, axis=1)), 0).sum(axis=0)
+    count, place = both.sum(axis=0), np.arange(raster.shape[1] - 1)
+    border = place % every == every - 1
+    beside = np.array([np.abs(place[border] - column).min() <= NEAR for column in place]) & ~border
+    across, around = (float(total[lines].sum() / max(count[lines].sum(), 1)) for lines in (border, beside))
+    return across, around
+
+
+def assembled(world: World, corner: TileId) -> dict[str, Raster]:
+    """The rasters of `BLOCK` x `BLOCK` tiles, and where there is land."""
+    tiles = [TileId(corner.z, corner.x + i % BLOCK, corner.y + i // BLOCK) for i in range(BLOCK * BLOCK)]
+    parts = [world.field(tile, wanted=tiles.__contains__) for tile in tiles]
+    found = [rasters(field) | {"land": field.crop(0).channel("land") > 0} for field in parts]
+    rows = range(0, len(found), BLOCK)
+    return {name: np.block([[each[name] for each in found[row : row + BLOCK]] for row in rows]) for name in found[0]}
 
 
 def seams() -> dict[str, Any]:
@@ -62,16 +74,14 @@ def seams() -> dict[str, Any]:
     world, out = open_world("earth"), dict[str, Any]()
     for level in SEAM_LEVELS:
         found: dict[str, list[float]] = {"elevation": [], "imagery": []}
+        every = min(TILE_SIZE, 1 << (level - BASE_LEVEL))
         for place in PLACES:
             corner = tile_from_place(world.kind, level - 2, *place)
-            tiles = [TileId(level, 4 * corner.x + i % 4, 4 * corner.y + i // 4) for i in range(16)]
-            pairs: dict[str, list[tuple[float, float]]] = {name: [] for name in found}
-            for tile in tiles:
-                for name, raster in rasters(world.field(tile, wanted=tiles.__contains__)).items():
-                    pairs[name].append(steps(raster))
-            for name, each in pairs.items():
-                borders, inside = np.mean(each, axis=0)
-                found[name].append(math.log(max(borders, 1e-9) / max(inside, 1e-9)))
+            block = assembled(world, TileId(level, BLOCK * corner.x, BLOCK * corner.y))
+            land = block.pop("land")
+            for name, raster in block.items():
+                across, beside = np.mean([steps(raster, land, every), steps(raster.T, land.T, every)], axis=0)
+                found[name].append(math.log(max(across, 1e-9) / max(beside, 1e-9)))
         out[f"z{level}"] = {name: interval(values, math.exp) for name, values in found.items()}
     return out
 
@@ -84,7 +94,7 @@ def interval(values: list[float], undo: Any = float) -> dict[str, float]:
 
 def statistics(field: Field, gsd: float) -> dict[str, float]:
     """What is looked at: slope, spectrum and lattice of the ground, brightness and its texture."""
-    height, light = (raster[1:-1, 1:-1] for raster in rasters(field).values())
+    height, light = rasters(field).values()
     south, east = np.gradient(height, gsd)
     slope = np.degrees(np.arctan(np.hypot(east, south)))
     return {

@@ -94,6 +94,17 @@ def test_light_changes_across_borders_of_large_blocks_as_much_as_beside_them() -
     assert 0.975 < np.mean(ratios) < 1.035, "without `BORDERS` it is 0.96"
 
 
+def test_light_changes_across_borders_of_the_base_as_much_as_beside_them() -> None:
+    world, ratios = open_world("earth"), []
+    for place in ((8.0, 46.5), (30.0, -2.0), (-101.5, 38.5), (-60.0, -4.0), (20.0, 47.0), (86.9, 27.9)):
+        light = world.field(tile_from_lonlat(6, *place)).crop(0).imagery.mean(axis=0)
+        for raster in (light, light.T):
+            steps = np.abs(np.diff(raster, axis=1)).mean(axis=0)
+            border = np.arange(1, 256) % 4 == 0  # between pixels of the base
+            ratios.append(steps[border].mean() / steps[~border].mean())
+    assert 0.96 < np.exp(np.mean(np.log(ratios))) < 1.04, "without `COARSE_SHARES` it is 0.92"
+
+
 def test_a_channel_that_has_gone_out_does_not_hold_the_others() -> None:
     bands = np.zeros((3, 8, 8), np.int32)
     bands[1] = 1500

@@ -79,6 +79,17 @@ def test_borders_of_large_blocks_are_as_rough_as_what_lies_between() -> None:
     assert 0.95 < np.exp(np.mean(np.log(ratios))) < 1.05
 
 
+def test_borders_of_the_base_are_as_rough_as_what_lies_between() -> None:
+    world, ratios = open_world("earth"), []
+    for place in ((8.0, 46.5), (-101.5, 38.5), (26.1, -16.1), (20.0, 47.0), (30.0, -2.0), (86.9, 27.9)):
+        height = world.field(tile_from_lonlat(8, *place)).crop(0).channel("elevation") * ELEVATION_UNIT
+        for raster in (height, height.T):
+            steps = np.abs(np.diff(raster, axis=1)).mean(axis=0)
+            border = np.arange(1, 256) % 16 == 0
+            ratios.append(steps[border].mean() / steps[~border].mean())
+    assert 0.97 < np.exp(np.mean(np.log(ratios))) < 1.03, "without `COARSE_KINKS` it is 0.96"
+
+
 def test_creep_leaves_no_steps_at_the_borders_of_coarser_pixels() -> None:
     world, ratios = open_world("earth"), []
     for place in ((8.0, 46.5), (-101.5, 38.5), (138.5, 36.2), (20.0, 47.0), (30.0, -2.0), (86.9, 27.9)):
@@ -87,6 +98,16 @@ def test_creep_leaves_no_steps_at_the_borders_of_coarser_pixels() -> None:
             steps = np.abs(np.diff(raster, axis=1)).mean(axis=0)
             ratios += [steps[border] / steps[max(border - 12, 0) : border + 13].mean() for border in range(15, 240, 16)]
     assert 0.96 < np.mean(ratios) < 1.03, "without `FINE_KINKS` it is 1.05"
+
+
+@pytest.mark.parametrize("place", [(19.0, 52.2), (-98.5, 38.5)], ids=["Poland", "Kansas"])
+def test_slopes_of_gentle_land_hardly_grow_below_the_length_of_hillslopes(place: tuple[float, float]) -> None:
+    world, medians = open_world("earth"), []
+    for level in (12, 15):
+        tile = tile_from_lonlat(level, *place)
+        height = world.field(tile).crop(0).channel("elevation") * ELEVATION_UNIT
+        medians.append(np.median(np.hypot(*np.gradient(height, row_ground_sample_distance(level, tile.y * 256)))))
+    assert medians[1] < 1.35 * medians[0], f"{medians[1] / medians[0]:.2f} times; 1.4 to 1.5 where creep begins at level 12"
 
 
 @pytest.mark.parametrize("place", [(20.0, 47.0), (-60.0, -4.0)], ids=["a plain", "a lowland with forest"])

@@ -47,6 +47,9 @@ than land has it."""
 BORDERS = 1.3
 """Share of `upsampling.kinks` that is left out where rules take the place of what the network draws, by how much of its variance: they
 know nothing of the borders of coarser pixels, and light would change less across those than inside."""
+COARSE_SHARES = {5: 0.8, 6: 0.75, 7: 0.8, 8: 0.9}
+"""By level, the share of a colour's spread that is drawn with where it is not the whole: bases vary less from pixel to pixel than land that
+varies inside pixels as they say, and more would show their borders as places where light changes less."""
 LARGEST_KINK = 0.5
 """In spreads that the network draws with: where light changes much from pixel to pixel, more would show as plates with straight edges."""
 
@@ -144,6 +147,11 @@ class Foretold:
     parts: Details
 
 
+def drawn_share(window: Window) -> np.float32:
+    """Share of their spread that the colours of a window's children are drawn with."""
+    return np.float32(COARSE_SHARES.get(window.level + 1, 1.0))
+
+
 class ImageryStage:
     """The imagery network with its integer finishing."""
 
@@ -170,6 +178,7 @@ class ImageryStage:
         bands, around = colour[:, inner, inner], colour[:, near, near].astype(np.float32)
         spread = spread_of(texture[inner, inner])
         spread *= np.float32(self.spec.detail_scale / COLOUR_UNIT)
+        spread *= drawn_share(window)
         smooth = smooth_details(around)
         return Foretold(
             draw_noise(self.spec, window, self._seed, self.spec.streaks),

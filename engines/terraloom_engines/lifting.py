@@ -36,12 +36,15 @@ EXCESS_PERCENT = 35
 SELF_SIMILAR_LEVEL = 10
 """The finest level whose scale the network is told; finer land is drawn as that level's, in units of slope. Of real elevation finer than
 17 m there are three rasters, so the network learns from all fine land in the same way (`training/samples.py`)."""
-CREEP_LEVEL = 12
-"""The coarsest level whose relief soil creep takes part of: pixels of 20 to 38 m."""
+CREEP_LEVEL = 11
+"""The coarsest level whose relief soil creep takes part of: what is inside pixels of 40 to 76 m is finer than hillslopes are long."""
 STREAKS_BEGIN, STREAKS_WHOLE = 3, 14
 """Levels between which what is done against lines along the grid grows from none to the stage's, in heights."""
 KINKS_BEGIN, KINKS_WHOLE = 5, 12
 """Levels between which the share of kinks that is mended grows from none to the stage's: on coarse land the network leaves fewer."""
+COARSE_KINKS = {5: -4.4, 6: -4.4, 7: -1.2, 8: 0.0}
+"""By level, how many times the stage's share is mended where `KINKS_BEGIN` does not say it. Just below a base of 10 km it is taken out
+instead: smooth upsampling leaves less of a step across the borders of its pixels than land has that is as rough."""
 FINE_KINKS = 3.0
 """How many times that is mended beyond `CREEP_LEVEL`: creep takes what lies between the borders of coarser pixels, not the borders."""
 
@@ -341,7 +344,10 @@ def mended_kinks(spec: StageSpec, window: Window) -> np.float32:
 
     Chosen so that the borders of large blocks, where mending adds up level after level, are as rough as what lies between.
     """
-    fine = FINE_KINKS if window.level + 1 > CREEP_LEVEL else 1.0
+    level = window.level + 1
+    if level in COARSE_KINKS:
+        return np.float32(spec.kinks * COARSE_KINKS[level])
+    fine = FINE_KINKS if level > CREEP_LEVEL else 1.0
     return np.float32(spec.kinks * growing(window, KINKS_BEGIN, KINKS_WHOLE) * fine)
 
 

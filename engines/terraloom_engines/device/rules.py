@@ -165,11 +165,16 @@ class Rules:
         children = breaching.drained(parent, children, free, limits, spec.breaching)
         return children, torch.maximum(reliefs, self.tilt_floor(children)).clamp(*RELIEF_RANGE)
 
-    def colours(self, sample: Tensor, spec: StageSpec, colour: Tensor, texture: Tensor, below: Below) -> tuple[Tensor, Tensor]:
-        """Colour (4, 3, H, W) and texture (4, H, W) of the children from a sample (13, H, W) and the parents' stored rasters."""
+    def colours(
+        self, sample: Tensor, spec: StageSpec, colour: Tensor, texture: Tensor, below: Below, share: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Colour (4, 3, H, W) and texture (4, H, W) of the children from a sample (13, H, W) and the parents' stored rasters.
+
+        `share` is `imagery.drawn_share`.
+        """
         halo, side = spec.halo, texture.shape[-1]
         inner, near = slice(halo, side - halo), slice(halo - KINK_REACH, side - halo + KINK_REACH)
-        spread = self.spread_of(texture[inner, inner]) * (spec.detail_scale / COLOUR_UNIT)
+        spread = self.spread_of(texture[inner, inner]) * (spec.detail_scale / COLOUR_UNIT) * share
         bands, around = colour[:, inner, inner], colour[:, near, near].float()
         smooth = smooth_details(around)
         left = kinks(around)
