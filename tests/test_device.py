@@ -17,7 +17,7 @@ from terraloom_engines.bundle.earth import EarthBase
 from terraloom_engines.bundle.plane import PlaneBase
 from terraloom_engines.cascade import known_below, step_window
 from terraloom_engines.conservation import bound_scale, conserve, deviations, interleave, keep_sides, split_children
-from terraloom_engines.field import Field
+from terraloom_engines.field import CHANNELS, Field
 from terraloom_engines.lifting import RELIEF_RANGE, SPREAD_SQUARES, SPREAD_TABLE, slope_spread, spread_of, stored_spread
 from terraloom_engines.networks import Networks
 from terraloom_engines.noise import STREAK_REACH, gaussian_noise, normal_quantiles, streak_weights, without_streaks
@@ -135,10 +135,13 @@ def test_a_field_is_what_numpy_makes_of_the_same_samples(networks: Networks, bas
     np.testing.assert_array_equal(made.data, expected.data)
 
 
-def test_a_fine_field_with_streaks_taken_is_what_numpy_makes_of_it(networks: Networks) -> None:
+@pytest.mark.parametrize(("level", "lower"), [(12, 1), (10, 1), (10, 100)], ids=["fine", "steep", "steep and gentle"])
+def test_a_fine_field_with_streaks_taken_is_what_numpy_makes_of_it(networks: Networks, level: int, lower: int) -> None:
     on_device, on_host = networks.step(9), networks.stages(networks.graphs, 9)
-    coarse, tile = EarthBase(BUNDLE.folder).field(tile_from_lonlat(4, 8.0, 46.5), 2 * on_host.loss), tile_from_lonlat(12, 8.0, 46.5)
-    parent = Field(tile, coarse.halo, coarse.data)  # heights of 10 km pixels as those of 25 m ones: cliffs, all the harder
+    coarse, tile = EarthBase(BUNDLE.folder).field(tile_from_lonlat(4, 8.0, 46.5), 2 * on_host.loss), tile_from_lonlat(level, 8.0, 46.5)
+    data = coarse.data.copy()  # heights of 10 km pixels as those of 25 or 100 m ones: cliffs, all the harder
+    data[CHANNELS.index("elevation")] //= lower
+    parent = Field(tile, coarse.halo, data)
     (made,), (expected,) = (step.fields(parent, tile.children[:1], None) for step in (on_device, on_host))
     np.testing.assert_array_equal(made.data, expected.data)
 

@@ -36,8 +36,14 @@ EXCESS_PERCENT = 35
 SELF_SIMILAR_LEVEL = 10
 """The finest level whose scale the network is told; finer land is drawn as that level's, in units of slope. Of real elevation finer than
 17 m there are three rasters, so the network learns from all fine land in the same way (`training/samples.py`)."""
-CREEP_LEVEL = 11
-"""The coarsest level whose relief soil creep takes part of: what is inside pixels of 40 to 76 m is finer than hillslopes are long."""
+CREEP_LEVEL, GENTLE_CREEP_LEVEL = 12, 11
+"""The coarsest level whose relief soil creep takes part of, pixels of 20 to 38 m, and that of gentle land, where hillslopes are longer."""
+GENTLE = 1
+"""Octaves by which slopes that are not gentle are below `REPOSE`, 11 degrees; gentle without any doubt are those an octave below that."""
+OCTAVE = round(1 / LOG_UNIT)
+"""Stored steps of relief in an octave."""
+EVERY_SLOPE = 1 << 16
+"""Stored steps by which no spread differs from another."""
 STREAKS_BEGIN, STREAKS_WHOLE = 3, 14
 """Levels between which what is done against lines along the grid grows from none to the stage's, in heights."""
 KINKS_BEGIN, KINKS_WHOLE = 5, 12
@@ -143,14 +149,16 @@ def hillslope_knee(gsd: NDArray[np.float32]) -> Steps:
     return np.array([math.floor(math.log2(REPOSE * float(metres)) / LOG_UNIT) for metres in gsd], np.int32)
 
 
-def crept(elevation: Steps, relief: Steps, percent: int) -> Steps:
+def crept(elevation: Steps, relief: Steps, percent: int, steepest: Steps) -> Steps:
     """Stored steps (H, W) by which soil creep lessens the relief of children; their parents' rasters have `creep.MARGIN` on every side.
 
-    `percent` of the octaves beyond what land keeps are taken out.
+    `percent` of the octaves beyond what land keeps are taken out, from an octave below what slopes put into pixels at the `steepest` (H,)
+    on less and less.
     """
     found, sloping = creep.roughness(elevation, SPREAD_SQUARES.take(relief - RELIEF_RANGE[0], mode="clip"))
-    excess = stored_spread(found) - stored_spread(sloping * np.float32(creep.BORNE))
-    return np.maximum(excess, 0, out=excess) * percent // 100
+    slope = stored_spread(sloping * np.float32(creep.BORNE))
+    excess, share = stored_spread(found) - slope, np.clip(steepest[:, None] - slope, 0, OCTAVE)
+    return np.maximum(excess, 0, out=excess) * percent // 100 * share // OCTAVE
 
 
 def slope_spread(raster: Steps, unit: float, pixels: int) -> Steps:
@@ -312,7 +320,8 @@ def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation:
     drawn = threshold_hillslopes(child_relief(relief[inner, inner], sample[3:], spec), crop_rows(window, halo))
     if percent := creep_percent(window):
         far = slice(halo - creep.MARGIN, window.side - halo + creep.MARGIN)
-        drawn -= crept(elevation[far, far], relief[far, far], percent)
+        steepest = hillslope_knee(crop_rows(window, halo)) + creep_room(window)
+        drawn -= crept(elevation[far, far], relief[far, far], percent, steepest)
     if lands is not None:
         least = np.maximum(spread_of(drawn) * np.float32(COAST_SPREADS / ELEVATION_UNIT), 1).astype(np.int32)
         mixed = (coast > 0) & (coast < LAND_FULL) & (surface == 0)
@@ -336,7 +345,12 @@ def finished_geometry(sample: Array, spec: StageSpec, window: Window, elevation:
 
 def creep_percent(window: Window) -> int:
     """What creep takes from the children of a window: nothing where they are larger than hillslopes."""
-    return creep.PERCENT if window.level + 1 >= CREEP_LEVEL else 0
+    return creep.PERCENT if window.level + 1 >= GENTLE_CREEP_LEVEL else 0
+
+
+def creep_room(window: Window) -> int:
+    """Stored steps that the slopes of a window may put into its pixels beyond `hillslope_knee` to creep at all."""
+    return EVERY_SLOPE if window.level + 1 >= CREEP_LEVEL else -GENTLE * OCTAVE
 
 
 def mended_kinks(spec: StageSpec, window: Window) -> np.float32:

@@ -19,15 +19,23 @@ from terraloom_engines.device.rules import Below, Parents, Rules
 from terraloom_engines.device.slope_noise import along_slopes
 from terraloom_engines.field import CHANNELS, COLOUR_UNIT, ELEVATION_UNIT, LAND_FULL, LOG_UNIT
 from terraloom_engines.imagery import drawn_share
-from terraloom_engines.lifting import SELF_SIMILAR_LEVEL, SPREAD_TABLE, creep_percent, hillslope_knee, mended_kinks, streaks_taken
+from terraloom_engines.lifting import (
+    SELF_SIMILAR_LEVEL,
+    SPREAD_TABLE,
+    creep_percent,
+    creep_room,
+    hillslope_knee,
+    mended_kinks,
+    streaks_taken,
+)
 from terraloom_engines.noise import STREAK_REACH, column_words, normal_quantiles, pixel_numbers, row_words, streak_weights
 from terraloom_engines.runtimes.torch_runtime import TorchGraph
 from terraloom_engines.stages import StageSpec, Window
 from terraloom_engines.tiling import WorldKind
 
 PLACES, KNEE, GSD, LOG_GSD, SUNWARD, GRAIN, SCALARS = slice(0, 4), 4, 5, 6, 7, 8, 9
-"""Rows of a frame; the last holds level, octaves and unit of elevation, share of kinks, `streak_weights`, `creep_percent` and
-`drawn_share`."""
+"""Rows of a frame; the last holds level, octaves and unit of elevation, share of kinks, `streak_weights`, `creep_percent`, `creep_room`
+and `drawn_share`."""
 REACH = max(STREAK_REACH, slope_noise.MARGIN)
 """Pixels on each side of a window whose noise is needed."""
 WARM_UPS = 3
@@ -50,7 +58,8 @@ def frame(window: Window, spec: StageSpec, seed: int) -> NDArray[np.int32]:
     scalars = [finer, ELEVATION_UNIT * 2**finer, mended_kinks(spec, window), *streak_weights(streaks_taken(spec, window))]
     out[SCALARS, 1:6] = np.array(scalars, np.float32).view(np.int32)
     out[SCALARS, 6] = creep_percent(window)
-    out[SCALARS, 7] = drawn_share(window).view(np.int32)
+    out[SCALARS, 7] = creep_room(window)
+    out[SCALARS, 8] = drawn_share(window).view(np.int32)
     return out
 
 
@@ -109,6 +118,7 @@ class Program:
             kinks,
             place[KNEE],
             framed[SCALARS, 6],
+            framed[SCALARS, 7],
             None if known is None else known[:4],
         )
         unknown = rasters.new_zeros((13, *rasters.shape[1:]), dtype=torch.float32)
@@ -133,7 +143,7 @@ class Program:
         }  # fmt: skip
         sample = self._draw("imagery", framed[PLACES, outer : framed.shape[-1] - outer], level, rows[cut], conditions, self._calm)
         below = Below(around["elevation"], drawn, gsd[cut], *(place[row, cut].view(torch.float32) for row in (SUNWARD, GRAIN)))
-        share = framed[SCALARS, 7].view(torch.float32)
+        share = framed[SCALARS, 8].view(torch.float32)
         colours, texture = self._rules.colours(sample, self.specs["imagery"], colour, around["texture"], below, share)
         elevation, relief = self._rules.drained(spec, Parents(*window), drawn, relief)
         halo = self.specs["imagery"].halo

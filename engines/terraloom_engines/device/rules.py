@@ -38,7 +38,7 @@ from terraloom_engines.imagery import (
     WHITE,
     balance,
 )
-from terraloom_engines.lifting import COAST_SPREADS, EXCESS_PERCENT, LAND_SLACK, REACH, RELIEF_RANGE, TALLEST, TO_THE_WATER
+from terraloom_engines.lifting import COAST_SPREADS, EXCESS_PERCENT, LAND_SLACK, OCTAVE, REACH, RELIEF_RANGE, TALLEST, TO_THE_WATER
 from terraloom_engines.stages import StageSpec
 from terraloom_engines.upsampling import REACH as KINK_REACH
 
@@ -58,6 +58,8 @@ class Parents:
     """`hillslope_knee` of the rows, int32 (side,)."""
     creep: Tensor
     """`creep_percent` of the window, int32 without axes."""
+    creep_room: Tensor
+    """`creep_room` of the window, the same."""
     mask: Tensor | None
     """The children's land fraction (4, side, side), where a mask knows it."""
 
@@ -150,8 +152,10 @@ class Rules:
         far = slice(halo - CREEP_MARGIN, parents.elevation.shape[-1] - halo + CREEP_MARGIN)
         squares = self._squares[parents.relief[far, far].clamp(*RELIEF_RANGE) - RELIEF_RANGE[0]]
         found, sloping = creep.roughness(parents.elevation[far, far], squares)
-        excess = (self.stored_spread(found) - self.stored_spread(sloping * BORNE)).clamp(min=0)
-        return torch.div(excess * parents.creep, 100, rounding_mode="floor").to(torch.int32)
+        slope, inner = self.stored_spread(sloping * BORNE), slice(halo, parents.elevation.shape[-1] - halo)
+        excess, share = (self.stored_spread(found) - slope).clamp(min=0), parents.knee[inner, None] + parents.creep_room - slope
+        taken = torch.div(excess * parents.creep, 100, rounding_mode="floor") * share.clamp(0, OCTAVE)
+        return torch.div(taken, OCTAVE, rounding_mode="floor").to(torch.int32)
 
     def drained(self, spec: StageSpec, parents: Parents, children: Tensor, reliefs: Tensor) -> tuple[Tensor, Tensor]:
         """`LiftingStage.drained`: elevation and relief of the children, each int32 (4, H, W), with the valleys that water cuts."""
