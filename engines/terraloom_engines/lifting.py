@@ -48,7 +48,7 @@ STREAKS_BEGIN, STREAKS_WHOLE = 3, 14
 """Levels between which what is done against lines along the grid grows from none to the stage's, in heights."""
 KINKS_BEGIN, KINKS_WHOLE = 5, 12
 """Levels between which the share of kinks that is mended grows from none to the stage's: on coarse land the network leaves fewer."""
-COARSE_KINKS = {5: -4.4, 6: -4.4, 7: -1.2, 8: 0.0}
+COARSE_KINKS = {5: -8.0}
 """By level, how many times the stage's share is mended where `KINKS_BEGIN` does not say it. Just below a base of 10 km it is taken out
 instead: smooth upsampling leaves less of a step across the borders of its pixels than land has that is as rough."""
 FINE_KINKS = 3.0
