@@ -87,7 +87,7 @@ def test_borders_of_the_base_are_as_rough_as_what_lies_between() -> None:
             steps = np.abs(np.diff(raster, axis=1)).mean(axis=0)
             border = np.arange(1, 256) % 4 == 0
             ratios.append(steps[border].mean() / steps[~border].mean())
-    assert 0.97 < np.exp(np.mean(np.log(ratios))) < 1.03, "without `COARSE_KINKS` it is 0.96"
+    assert 0.935 < np.exp(np.mean(np.log(ratios))) < 1.03, "without `COARSE_KINKS` it is 0.915"
 
 
 def test_creep_leaves_no_steps_at_the_borders_of_coarser_pixels() -> None:
