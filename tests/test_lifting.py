@@ -100,14 +100,17 @@ def test_creep_leaves_no_steps_at_the_borders_of_coarser_pixels() -> None:
     assert 0.96 < np.mean(ratios) < 1.03, "without `FINE_KINKS` it is 1.05"
 
 
-@pytest.mark.parametrize("place", [(19.0, 52.2), (-98.5, 38.5)], ids=["Poland", "Kansas"])
-def test_slopes_of_gentle_land_hardly_grow_below_the_length_of_hillslopes(place: tuple[float, float]) -> None:
-    world, medians = open_world("earth"), []
-    for level in (12, 15):
-        tile = tile_from_lonlat(level, *place)
-        height = world.field(tile).crop(0).channel("elevation") * ELEVATION_UNIT
-        medians.append(np.median(np.hypot(*np.gradient(height, row_ground_sample_distance(level, tile.y * 256)))))
-    assert medians[1] < 1.35 * medians[0], f"{medians[1] / medians[0]:.2f} times; 1.4 to 1.5 where creep begins at level 12"
+def test_slopes_of_gentle_land_hardly_grow_below_the_length_of_hillslopes() -> None:
+    world, growth = open_world("earth"), []
+    plains = ((-98.5, 38.5), (-101.5, 33.5), (19.0, 52.2), (2.3, 48.7), (20.5, 47.0), (-62.0, -35.0), (75.0, 60.0), (5.0, 27.0))
+    for place in plains:
+        medians = []
+        for level in (12, 15):
+            tile = tile_from_lonlat(level, *place)
+            height = world.field(tile).crop(0).channel("elevation") * ELEVATION_UNIT
+            medians.append(np.median(np.hypot(*np.gradient(height, row_ground_sample_distance(level, tile.y * 256)))))
+        growth.append(medians[1] / medians[0])
+    assert np.exp(np.mean(np.log(growth))) < 1.53, "1.67 where creep begins at level 12 everywhere, 1.15 on real gentle land"
 
 
 @pytest.mark.parametrize("place", [(20.0, 47.0), (-60.0, -4.0)], ids=["a plain", "a lowland with forest"])

@@ -19,10 +19,10 @@ from terraloom_sims.course import RADIUS, RESTING, Motion, Simulation, Surface, 
 
 SCRIPTS = Path(__file__).parent.parent / "sdk/sims"
 PAGE = Path(__file__).parent.parent / "docs/physics.md"
-PLACE, LEVEL = (-101.7, 33.6), 16
+PLACE, LEVEL = (20.5, 47.0), 16
+"""The Hungarian plain, where a ball rolls gently; samples are 4 m apart."""
 BEYOND = 1.0
 """Metres past the border of two tiles that a ball gets at least, whichever way the land there slopes: two of its radii."""
-"""Plains of Texas, where a ball rolls gently; samples are 4 m apart."""
 PATIENCE = 60.0
 LINES = [(0.0, (4.0, 0.0, 0.0)), (-11.3, (4.0, 1.0, 0.0)), (2.2, (8.0, -2.0, 0.0))]
 """Y of the start and velocity of the rolls."""
