@@ -30,7 +30,9 @@ PLACES = (
     (8.0, 46.5), (-112.1, 36.1), (-101.5, 38.5), (30.0, -2.0), (5.5, 24.0), (-70.2, -33.4), (86.9, 27.9), (138.5, 36.2), (-60.0, -4.0),
     (-121.7, 46.8), (149.0, -33.0), (20.0, 47.0), (36.0, -3.0),
 )  # fmt: skip
-SEAM_LEVELS, BASE_LEVEL, BLOCK = (6, 8, 10, 12, 14), 4, 4
+SEAM_LEVELS = (6, 8, 10, 12, 14)
+BLOCK = 4
+"""Tiles along the side of what is looked at."""
 NEAR = 12
 """Lines of pixels on the tile's side of a border that it is compared with."""
 DISTANCES = (0.0, 10e3, 100e3, 1_000e3, 10_000e3)
@@ -60,8 +62,8 @@ def steps(raster: Raster, land: NDArray[np.bool_], every: int) -> tuple[float, f
     return across, around
 
 
-def assembled(world: World, corner: TileId) -> dict[str, Raster]:
-    """The rasters of `BLOCK` x `BLOCK` tiles, and where there is land."""
+def assembled(world: World, corner: TileId) -> dict[str, NDArray[Any]]:
+    """The rasters of `BLOCK` x `BLOCK` tiles from their north-west one on, and where there is land."""
     tiles = [TileId(corner.z, corner.x + i % BLOCK, corner.y + i // BLOCK) for i in range(BLOCK * BLOCK)]
     parts = [world.field(tile, wanted=tiles.__contains__) for tile in tiles]
     found = [rasters(field) | {"land": field.crop(0).channel("land") > 0} for field in parts]
@@ -74,10 +76,10 @@ def seams() -> dict[str, Any]:
     world, out = open_world("earth"), dict[str, Any]()
     for level in SEAM_LEVELS:
         found: dict[str, list[float]] = {"elevation": [], "imagery": []}
-        every = min(TILE_SIZE, 1 << (level - BASE_LEVEL))
+        every = min(TILE_SIZE, 1 << (level - world.base_level))
         for place in PLACES:
-            corner = tile_from_place(world.kind, level - 2, *place)
-            block = assembled(world, TileId(level, BLOCK * corner.x, BLOCK * corner.y))
+            tile = tile_from_place(world.kind, level, *place)
+            block = assembled(world, TileId(level, tile.x // BLOCK * BLOCK, tile.y // BLOCK * BLOCK))
             land = block.pop("land")
             for name, raster in block.items():
                 across, beside = np.mean([steps(raster, land, every), steps(raster.T, land.T, every)], axis=0)

@@ -3,7 +3,8 @@
 Slopes of real land hardly grow below 100 m per pixel, be it steep or gentle (Perron, Kirchner & Dietrich 2008 see the break in spectra; on
 DEMs of 2 to 30 m the relief inside pixels is 0.95 to 1.4 times what the slopes around put there). What the networks have learnt from gentle
 land is the noise of radar as well, 0.3 m and more inside pixels of 90 m that are flat: taken for relief, it was seen to come out as slopes
-of 12 degrees on a plain once pixels were of a metre.
+of 12 degrees on a plain once pixels were of a metre. Where land is gentle hillslopes are longer, and it begins a level earlier
+(`lifting.GENTLE_CREEP_LEVEL`).
 
 Sums over boxes are sums of integers, so a pixel's result does not depend on the window it was computed in.
 """
